@@ -1,0 +1,128 @@
+//! Organizations: create, update, delete.
+
+use super::{Command, Context, Decision, put};
+use crate::authorize::authorize_system;
+use crate::id::OrganizationId;
+use crate::name::Name;
+use crate::policy::Permission;
+use crate::record::{Change, Kind, Organization, RecordId};
+use crate::refusal::Refusal;
+use crate::resource::Resource;
+
+/// Make an organization. No key may: it would belong to nobody the authority knows.
+#[derive(Clone, Debug)]
+pub struct CreateOrganization {
+    /// What to call it.
+    pub name: Name,
+}
+
+impl Command for CreateOrganization {
+    type Reply = Organization;
+
+    fn decide(self, context: &mut Context<'_>) -> Result<Decision<Organization>, Refusal> {
+        let permit = authorize_system(&context.principal, Permission::CreateOrganization)?;
+        let made = new(context, self.name);
+        Ok(context.decision(permit, vec![put(made.clone())], made))
+    }
+}
+
+/// Change what an organization says about itself. What is absent stays.
+#[derive(Clone, Debug)]
+pub struct UpdateOrganization {
+    /// Which organization.
+    pub id: OrganizationId,
+    /// Its new name.
+    pub name: Option<Name>,
+    /// Its namespace; must be free, and can be given once.
+    pub public_namespace: Option<Name>,
+    /// Its region.
+    pub region: Option<Name>,
+    /// Its customer number.
+    pub cid: Option<Name>,
+}
+
+impl Command for UpdateOrganization {
+    type Reply = Organization;
+
+    fn decide(self, context: &mut Context<'_>) -> Result<Decision<Organization>, Refusal> {
+        let permit = context.authorize(Permission::WriteOrganization, Resource::Organization(self.id))?;
+        let before = context.view.organization(self.id).ok_or(Refusal::NotFound(Kind::Organization))?;
+        if let Some(namespace) = &self.public_namespace {
+            check_namespace(context, before, namespace)?;
+        }
+        let mut after = before.clone();
+        replace(&mut after.name, self.name);
+        after.public_namespace = self.public_namespace.or(after.public_namespace);
+        after.default_region = self.region.or(after.default_region);
+        after.cid = self.cid.or(after.cid);
+        if after == *before {
+            return Ok(Decision::unchanged(permit, after));
+        }
+        Ok(context.decision(permit, vec![put(after.clone())], after))
+    }
+}
+
+/// End an organization that has no locations, and with it all its keys.
+#[derive(Clone, Copy, Debug)]
+pub struct DeleteOrganization {
+    /// Which organization.
+    pub id: OrganizationId,
+}
+
+impl Command for DeleteOrganization {
+    type Reply = ();
+
+    fn decide(self, context: &mut Context<'_>) -> Result<Decision<()>, Refusal> {
+        let permit = context.authorize(Permission::DeleteOrganization, Resource::Organization(self.id))?;
+        let organization = RecordId::Organization(self.id);
+        if context.view.children(organization, Kind::Location).next().is_some() {
+            return Err(Refusal::FailedPrecondition(format!(
+                "organization {} still has locations: delete them first",
+                self.id
+            )));
+        }
+        let keys = context.view.keys_of(self.id).map(|key| Change::Delete(RecordId::Key(key.id)));
+        let changes = keys.chain([Change::Delete(organization)]).collect();
+        Ok(context.decision(permit, changes, ()))
+    }
+}
+
+pub(super) fn new(context: &mut Context<'_>, name: Name) -> Organization {
+    Organization {
+        id: OrganizationId::generate(context.now, context.rng),
+        name,
+        created_at: context.now,
+        public_namespace: None,
+        default_region: None,
+        cid: None,
+    }
+}
+
+pub(super) fn replace<T>(place: &mut T, with: Option<T>) {
+    if let Some(with) = with {
+        *place = with;
+    }
+}
+
+fn check_namespace(context: &Context<'_>, own: &Organization, wanted: &Name) -> Result<(), Refusal> {
+    let text = wanted.as_str();
+    let letters = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    if !letters || text.starts_with('-') || text.len() > 63 {
+        let rule = "must be 1 to 63 lower-case letters, digits and dashes, not starting with a dash";
+        return Err(Refusal::invalid("public_namespace", rule));
+    }
+    match &own.public_namespace {
+        Some(present) if present != wanted => {
+            return Err(Refusal::FailedPrecondition(format!(
+                "organization {} has the namespace {present} already",
+                own.id
+            )));
+        }
+        _ => {}
+    }
+    let mut others = context.view.organizations().filter_map(|id| context.view.organization(id));
+    if others.any(|other| other.id != own.id && other.public_namespace.as_ref() == Some(wanted)) {
+        return Err(Refusal::AlreadyExists(format!("the namespace {wanted} is taken")));
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! A draft: the state as it would be, seen by nobody but the turn that writes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::entry::Entry;
+use crate::id::{KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId};
+use crate::record::{Change, Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey};
+use crate::resource::Resource;
+use crate::state::State;
+use crate::view::View;
+
+/// What the entries of a turn have changed so far: the last state of each record they touched.
+#[derive(Debug, Default)]
+pub struct Overlay {
+    changed: BTreeMap<RecordId, Option<Record>>,
+}
+
+impl Overlay {
+    /// Takes in an entry that is decided but not committed.
+    pub fn apply(&mut self, entry: &Entry) {
+        for change in entry.changes() {
+            let after = match change {
+                Change::Put(record) => Some(record.clone()),
+                Change::Delete(_) => None,
+            };
+            self.changed.insert(change.id(), after);
+        }
+    }
+}
+
+/// The state with an overlay on it.
+///
+/// If the commit fails, the overlay is dropped and nothing happened.
+#[derive(Clone, Copy, Debug)]
+pub struct Draft<'a> {
+    base: &'a State,
+    overlay: &'a Overlay,
+}
+
+impl<'a> Draft<'a> {
+    /// Lays the overlay over the state.
+    #[must_use]
+    pub const fn new(base: &'a State, overlay: &'a Overlay) -> Self {
+        Self { base, overlay }
+    }
+
+    /// The base's items without those that the overlay touched, and the overlay's that belong there.
+    ///
+    /// A turn changes a handful of records, so looking at all of them beats keeping a second set of indexes.
+    fn merged<T: Ord + Copy + 'a>(
+        self,
+        base: impl Iterator<Item = T> + 'a,
+        to_id: impl Fn(T) -> RecordId + 'a,
+        belongs: impl Fn(&Record) -> Option<T>,
+    ) -> Box<dyn Iterator<Item = T> + 'a> {
+        let touched = self.overlay.changed.values().flatten();
+        let added: BTreeSet<T> = touched.filter_map(belongs).collect();
+        if added.is_empty() {
+            return Box::new(base.filter(move |item| !self.overlay.changed.contains_key(&to_id(*item))));
+        }
+        let kept = base.filter(move |item| !self.overlay.changed.contains_key(&to_id(*item)));
+        Box::new(kept.chain(added.iter().copied()).collect::<BTreeSet<T>>().into_iter())
+    }
+}
+
+/// The overlay's word where it has one, the base's otherwise.
+macro_rules! look {
+    ($self:ident, $variant:ident, $method:ident, $id:ident) => {
+        match $self.overlay.changed.get(&RecordId::$variant($id)) {
+            Some(Some(Record::$variant(record))) => Some(record),
+            Some(_) => None,
+            None => $self.base.$method($id),
+        }
+    };
+}
+
+impl View for Draft<'_> {
+    fn organization(&self, id: OrganizationId) -> Option<&Organization> {
+        look!(self, Organization, organization, id)
+    }
+
+    fn location(&self, id: LocationId) -> Option<&Location> {
+        look!(self, Location, location, id)
+    }
+
+    fn machine(&self, id: MachineId) -> Option<&Machine> {
+        look!(self, Machine, machine, id)
+    }
+
+    fn part(&self, id: PartId) -> Option<&Part> {
+        look!(self, Part, part, id)
+    }
+
+    fn key(&self, id: KeyId) -> Option<&Key> {
+        look!(self, Key, key, id)
+    }
+
+    fn signing_key(&self, id: SigningKeyId) -> Option<&SigningKey> {
+        look!(self, SigningKey, signing_key, id)
+    }
+
+    fn organizations(&self) -> Box<dyn Iterator<Item = OrganizationId> + '_> {
+        self.merged(self.base.organizations(), RecordId::Organization, |record| match record {
+            Record::Organization(it) => Some(it.id),
+            _ => None,
+        })
+    }
+
+    fn children(&self, of: RecordId, kind: Kind) -> Box<dyn Iterator<Item = RecordId> + '_> {
+        self.merged(
+            self.base.children(of, kind),
+            |id| id,
+            |record| (record.parent() == Some(of) && record.id().kind() == kind).then(|| record.id()),
+        )
+    }
+
+    fn holders(&self, of: Resource) -> Box<dyn Iterator<Item = KeyId> + '_> {
+        self.merged(self.base.holders(of), RecordId::Key, |record| match record {
+            Record::Key(key) if key.grants.iter().any(|grant| grant.resource == of) => Some(key.id),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,53 @@
+//! The fleet, the keys and the policy: what is true, and what may become true.
+//!
+//! Everything here is a pure function over values. There is no I/O, no async, no clock and no source of
+//! randomness of its own: time and randomness are arguments, so that a test can hold the exact id, the exact
+//! key value and the exact entry in its hand.
+//!
+//! Read in this order:
+//!
+//! 1. [`policy`]: the one table that says which role may do what.
+//! 2. [`State`] and [`View`]: everything a decision needs, resident in memory, with a [`Draft`] to lay over it.
+//! 3. [`verify`] and [`authorize`]: who is calling, and may they? The answer is a [`Permit`], not a boolean.
+//! 4. [`command`]: the changes. Each is one type with one `decide`; what it returns is an [`Entry`], and an
+//!    entry can only be made from a permit.
+//! 5. [`query`]: the reads, under the same rule.
+//!
+//! What this crate will never know: a database, a socket, a protobuf message.
+
+mod authorize;
+pub mod command;
+mod draft;
+mod entry;
+mod id;
+mod key;
+mod name;
+pub mod policy;
+pub mod query;
+mod record;
+mod refusal;
+mod resource;
+mod state;
+mod stored;
+mod time;
+mod verify;
+mod view;
+
+pub use authorize::{Allowance, Basis, Permit, authorize, authorize_key, held_in, holds, visible};
+pub use command::{Command, Context, Decision};
+pub use draft::{Draft, Overlay};
+pub use entry::{Entry, Recorded};
+pub use id::{InvalidId, KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId};
+pub use key::{KeyHash, KeyValue, MalformedKey};
+pub use name::{InvalidName, Name};
+pub use policy::Permission;
+pub use record::{
+    Actor, Change, Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey,
+};
+pub use refusal::{Denial, Refusal};
+pub use resource::{Grant, Resource, ResourceType, Role};
+pub use state::State;
+pub use stored::{StoredError, decode_record, encode_record};
+pub use time::Timestamp;
+pub use verify::{Caller, Principal, present, verify};
+pub use view::{Lineage, MAX_LOCATION_DEPTH, View};

@@ -1,0 +1,206 @@
+//! Organizations, locations, machines and parts, as far as the caller sees them.
+
+use std::collections::BTreeSet;
+
+use crate::authorize::{authorize, holds, visible};
+use crate::id::{LocationId, MachineId, OrganizationId, PartId};
+use crate::policy::Permission;
+use crate::record::{Actor, Kind, Location, Machine, Organization, Part, RecordId};
+use crate::refusal::Refusal;
+use crate::resource::Resource;
+use crate::verify::Principal;
+use crate::view::View;
+
+/// The organizations in which the caller holds anything at all. Every valid key gets an answer: clients take a
+/// refusal here for a failed login.
+pub fn list_organizations<'a, V: View + ?Sized>(
+    view: &'a V,
+    principal: &Principal<'_>,
+) -> Vec<&'a Organization> {
+    match principal.organization() {
+        Some(own) => view.organization(own).into_iter().collect(),
+        None if principal.actor() == Actor::System => {
+            view.organizations().filter_map(|id| view.organization(id)).collect()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// One organization.
+///
+/// # Errors
+/// Without `read_organization` on it.
+pub fn get_organization<'a, V: View + ?Sized>(
+    view: &'a V,
+    principal: &Principal<'_>,
+    id: OrganizationId,
+) -> Result<&'a Organization, Refusal> {
+    let _permit = authorize(view, principal, Permission::ReadOrganization, Resource::Organization(id))?;
+    view.organization(id).ok_or(Refusal::NotFound(Kind::Organization))
+}
+
+/// Whether the caller sees what a location holds and says, or only that it is there because their machine
+/// stands in it.
+pub fn may_see_inside<V: View + ?Sized>(view: &V, principal: &Principal<'_>, location: LocationId) -> bool {
+    holds(view, principal, Permission::ReadLocation, Resource::Location(location))
+}
+
+/// One location. A holder of a role on a machine gets the location it stands in; the answer is then stripped,
+/// see [`may_see_inside`].
+///
+/// # Errors
+/// Where the caller neither holds `read_location` on it nor has a machine that stands directly in it.
+pub fn get_location<'a, V: View + ?Sized>(
+    view: &'a V,
+    principal: &Principal<'_>,
+    id: LocationId,
+) -> Result<&'a Location, Refusal> {
+    let location = view.location(id).ok_or(Refusal::NotFound(Kind::Location))?;
+    match authorize(view, principal, Permission::ReadLocation, Resource::Location(id)) {
+        Ok(_permit) => Ok(location),
+        Err(_) if containing(view, principal).contains(&id) => Ok(location),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// The locations in which machines stand that the caller holds a role on.
+fn containing<V: View + ?Sized>(view: &V, principal: &Principal<'_>) -> BTreeSet<LocationId> {
+    let machines = principal.grants().iter().filter_map(|grant| match grant.resource {
+        Resource::Machine(id) => view.machine(id),
+        _ => None,
+    });
+    machines.map(|machine| machine.location).collect()
+}
+
+/// The locations of an organization that the caller sees, parents before what is nested in them.
+///
+/// # Errors
+/// Where the caller does not even see the organization.
+pub fn list_locations<'a, V: View + ?Sized>(
+    view: &'a V,
+    principal: &Principal<'_>,
+    organization: OrganizationId,
+) -> Result<Vec<&'a Location>, Refusal> {
+    let top = Resource::Organization(organization);
+    if !visible(view, principal, top) {
+        return Err(Refusal::NotFound(Kind::Organization));
+    }
+    let mut found = Vec::new();
+    if holds(view, principal, Permission::ReadLocation, top) {
+        for location in view.locations_in(RecordId::Organization(organization)) {
+            with_nested(view, location, &mut found);
+        }
+        return Ok(found);
+    }
+    let mut seen = BTreeSet::new();
+    let granted = principal.grants().iter().filter_map(|grant| match grant.resource {
+        Resource::Location(id) => view.location(id),
+        _ => None,
+    });
+    for location in granted {
+        with_nested(view, location, &mut found);
+    }
+    found.extend(containing(view, principal).into_iter().filter_map(|id| view.location(id)));
+    // Grants may nest: keep the first of each.
+    found.retain(|location| location.organization == organization && seen.insert(location.id));
+    Ok(found)
+}
+
+fn with_nested<'a, V: View + ?Sized>(view: &'a V, location: &'a Location, into: &mut Vec<&'a Location>) {
+    into.push(location);
+    for nested in view.locations_in(RecordId::Location(location.id)) {
+        with_nested(view, nested, into);
+    }
+}
+
+/// One machine.
+///
+/// # Errors
+/// Without `read_robot` on it.
+pub fn get_machine<'a, V: View + ?Sized>(
+    view: &'a V,
+    principal: &Principal<'_>,
+    id: MachineId,
+) -> Result<&'a Machine, Refusal> {
+    let _permit = authorize(view, principal, Permission::ReadRobot, Resource::Machine(id))?;
+    view.machine(id).ok_or(Refusal::NotFound(Kind::Machine))
+}
+
+/// The machines directly in a location that the caller sees.
+///
+/// # Errors
+/// Where the caller does not even see the location.
+pub fn list_machines<'a, V: View + ?Sized>(
+    view: &'a V,
+    principal: &Principal<'_>,
+    location: LocationId,
+) -> Result<Vec<&'a Machine>, Refusal> {
+    if !visible(view, principal, Resource::Location(location)) {
+        return Err(Refusal::NotFound(Kind::Location));
+    }
+    if holds(view, principal, Permission::ReadRobot, Resource::Location(location)) {
+        return Ok(view.machines_in(location).collect());
+    }
+    Ok(own_machines(view, principal).filter(|machine| machine.location == location).collect())
+}
+
+fn own_machines<'a, V: View + ?Sized>(
+    view: &'a V,
+    principal: &Principal<'_>,
+) -> impl Iterator<Item = &'a Machine> {
+    let ids: BTreeSet<_> = principal
+        .grants()
+        .iter()
+        .filter_map(|grant| match grant.resource {
+            Resource::Machine(id) => Some(id),
+            _ => None,
+        })
+        .collect();
+    ids.into_iter().filter_map(|id| view.machine(id))
+}
+
+/// All machines of an organization that the caller sees.
+///
+/// # Errors
+/// Where the caller does not even see the organization.
+pub fn machines_in_organization<'a, V: View + ?Sized>(
+    view: &'a V,
+    principal: &Principal<'_>,
+    organization: OrganizationId,
+) -> Result<Vec<&'a Machine>, Refusal> {
+    let mut found = Vec::new();
+    for location in list_locations(view, principal, organization)? {
+        found.extend(list_machines(view, principal, location.id)?);
+    }
+    Ok(found)
+}
+
+/// One part of a machine.
+///
+/// # Errors
+/// Without `read_robot` on its machine.
+pub fn get_part<'a, V: View + ?Sized>(
+    view: &'a V,
+    principal: &Principal<'_>,
+    id: PartId,
+) -> Result<&'a Part, Refusal> {
+    let part = view.part(id).ok_or(Refusal::NotFound(Kind::Part))?;
+    match authorize(view, principal, Permission::ReadRobot, Resource::Machine(part.machine)) {
+        Ok(_permit) => Ok(part),
+        Err(Refusal::NotFound(_)) => Err(Refusal::NotFound(Kind::Part)),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// The parts of a machine.
+///
+/// # Errors
+/// Without `read_robot` on the machine.
+pub fn list_parts<'a, V: View + ?Sized>(
+    view: &'a V,
+    principal: &Principal<'_>,
+    machine: MachineId,
+) -> Result<Vec<&'a Part>, Refusal> {
+    let machine = get_machine(view, principal, machine)?;
+    Ok(view.parts_of(machine.id).collect())
+}

@@ -1,0 +1,139 @@
+//! Keys, as far as the caller may manage them.
+
+use std::collections::BTreeSet;
+
+use crate::authorize::{authorize, authorize_key, held_in, holds};
+use crate::id::{KeyId, MachineId, OrganizationId};
+use crate::policy::Permission;
+use crate::record::{Key, Kind, RecordId};
+use crate::refusal::Refusal;
+use crate::resource::{Grant, Resource};
+use crate::verify::Principal;
+use crate::view::{Lineage, View};
+
+/// A key with those of its grants that the caller may manage.
+#[derive(Clone, Debug)]
+pub struct ListedKey<'a> {
+    /// The key.
+    pub key: &'a Key,
+    /// The grants inside what the caller owns.
+    pub grants: Vec<Grant>,
+}
+
+impl ListedKey<'_> {
+    /// Whether the caller may rotate, rename and delete the key: everything it reaches is theirs.
+    #[must_use]
+    pub fn manageable(&self) -> bool {
+        self.grants.len() == self.key.grants.len()
+    }
+}
+
+/// The keys of an organization that reach into what the caller owns, the oldest first.
+///
+/// An owner of the organization gets all of them; others those with a grant at or below their own resources,
+/// and of each only such grants. The walk covers what the caller owns, not the organization.
+///
+/// # Errors
+/// Where the caller may manage keys nowhere in the organization.
+pub fn list_keys<'a, V: View + ?Sized>(
+    view: &'a V,
+    principal: &Principal<'_>,
+    organization: OrganizationId,
+) -> Result<Vec<ListedKey<'a>>, Refusal> {
+    let top = Resource::Organization(organization);
+    let roots = held_in(view, principal, Permission::ManageKeys, top)?;
+    if roots.contains(&top) {
+        let all = view.keys_of(organization);
+        return Ok(all.map(|key| ListedKey { key, grants: key.grants.to_vec() }).collect());
+    }
+    let mut ids = BTreeSet::new();
+    for root in roots {
+        holders_below(view, root, &mut ids);
+    }
+    let keys = ids.into_iter().filter_map(|id| view.key(id));
+    Ok(keys.map(|key| listed(view, principal, key)).collect())
+}
+
+fn listed<'a, V: View + ?Sized>(view: &V, principal: &Principal<'_>, key: &'a Key) -> ListedKey<'a> {
+    let own = |grant: &Grant| holds(view, principal, Permission::ManageKeys, grant.resource);
+    ListedKey { key, grants: key.grants.iter().copied().filter(own).collect() }
+}
+
+fn holders_below<V: View + ?Sized>(view: &V, root: Resource, into: &mut BTreeSet<KeyId>) {
+    into.extend(view.holders(root));
+    if let Resource::Location(location) = root {
+        for machine in view.machines_in(location) {
+            into.extend(view.holders(Resource::Machine(machine.id)));
+        }
+        for nested in view.locations_in(RecordId::Location(location)) {
+            holders_below(view, Resource::Location(nested.id), into);
+        }
+    }
+}
+
+/// One key, if the caller may see it: it is their own, or reaches into what they own.
+///
+/// # Errors
+/// Where the caller may not see it.
+pub fn get_key<'a, V: View + ?Sized>(
+    view: &'a V,
+    principal: &Principal<'_>,
+    id: KeyId,
+) -> Result<ListedKey<'a>, Refusal> {
+    let key = view.key(id).ok_or(Refusal::NotFound(Kind::Key))?;
+    if principal.key().is_some_and(|own| own.id == id) {
+        return Ok(ListedKey { key, grants: key.grants.to_vec() });
+    }
+    match authorize_key(view, principal, Permission::ManageKeys, Some(key)) {
+        Ok(_permit) => Ok(ListedKey { key, grants: key.grants.to_vec() }),
+        Err(refusal) => {
+            let listed = listed(view, principal, key);
+            if listed.grants.is_empty() { Err(refusal) } else { Ok(listed) }
+        }
+    }
+}
+
+/// The keys with a grant on exactly this machine, owners first: clients take the first one for a key that works.
+///
+/// # Errors
+/// Without `manage_keys` on the machine.
+pub fn robot_keys<'a, V: View + ?Sized>(
+    view: &'a V,
+    principal: &Principal<'_>,
+    machine: MachineId,
+) -> Result<Vec<ListedKey<'a>>, Refusal> {
+    let resource = Resource::Machine(machine);
+    let _permit = authorize(view, principal, Permission::ManageKeys, resource)?;
+    let keys = view.holders(resource).filter_map(|id| view.key(id));
+    let mut keys: Vec<_> = keys.map(|key| listed(view, principal, key)).collect();
+    let role = |key: &Key| key.grants.iter().find(|grant| grant.resource == resource).map(|grant| grant.role);
+    keys.sort_by_key(|listed| role(listed.key));
+    Ok(keys)
+}
+
+/// The keys that may manage the keys of a resource, each with the grant by which it may, nearest first.
+///
+/// # Errors
+/// Without `manage_keys` on the resource.
+pub fn list_managers<'a, V: View + ?Sized>(
+    view: &'a V,
+    principal: &Principal<'_>,
+    resource: Resource,
+) -> Result<Vec<(&'a Key, Grant)>, Refusal> {
+    let _permit = authorize(view, principal, Permission::ManageKeys, resource)?;
+    let lineage = Lineage::of(view, resource).ok_or(Refusal::NotFound(RecordId::from(resource).kind()))?;
+    let mut found = Vec::new();
+    for step in lineage.iter() {
+        // A narrower owner learns who else stands at or below what they own, not who stands above.
+        if !holds(view, principal, Permission::ManageKeys, step) {
+            break;
+        }
+        for key in view.holders(step).filter_map(|id| view.key(id)) {
+            let grant = key.grants.iter().find(|grant| {
+                grant.resource == step && Permission::ManageKeys.given_by(grant.role, step.resource_type())
+            });
+            found.extend(grant.map(|grant| (key, *grant)));
+        }
+    }
+    Ok(found)
+}

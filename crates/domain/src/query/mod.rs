@@ -1,0 +1,12 @@
+//! The reads: look, authorize, answer. What a caller may not see is not in the answer.
+
+mod access;
+mod fleet;
+mod keys;
+
+pub use access::{RoleHeld, check_permissions, list_roles};
+pub use fleet::{
+    get_location, get_machine, get_organization, get_part, list_locations, list_machines, list_organizations,
+    list_parts, machines_in_organization, may_see_inside,
+};
+pub use keys::{ListedKey, get_key, list_keys, list_managers, robot_keys};

@@ -1,0 +1,268 @@
+//! What is remembered: the records, their ids, and how a record changes.
+
+use crate::id::{KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId};
+use crate::key::KeyHash;
+use crate::name::Name;
+use crate::resource::{Grant, Resource, Role};
+use crate::time::Timestamp;
+
+/// Who did something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Actor {
+    /// The holder of an API key.
+    Key(KeyId),
+    /// The person at the server itself: `quickstart`, `init`, `recover`, and the authority's own upkeep.
+    System,
+}
+
+/// An organization: the root of a hierarchy, and the border no grant crosses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Organization {
+    /// Its id.
+    pub id: OrganizationId,
+    /// Its name.
+    pub name: Name,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The name under which it publishes modules, unique in the authority.
+    pub public_namespace: Option<Name>,
+    /// Where its data would be kept; free text that clients show.
+    pub default_region: Option<Name>,
+    /// The customer number some clients keep here; free text.
+    pub cid: Option<Name>,
+}
+
+/// A location: holds machines and further locations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// Its id.
+    pub id: LocationId,
+    /// The organization it belongs to, for ever.
+    pub organization: OrganizationId,
+    /// The location it is nested in, if any.
+    pub parent: Option<LocationId>,
+    /// Its name.
+    pub name: Name,
+    /// Where its data would be kept; free text that clients show.
+    pub region: Option<Name>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A machine (`robot` on Viam's wire).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Its id.
+    pub id: MachineId,
+    /// Where it stands.
+    pub location: LocationId,
+    /// Its name.
+    pub name: Name,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A part of a machine: one computer of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its id.
+    pub id: PartId,
+    /// The machine it is a part of.
+    pub machine: MachineId,
+    /// Its name.
+    pub name: Name,
+    /// Whether it is the one that others of the machine connect to.
+    pub main: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// An API key: what it may do, and the hash of its value.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// Its id, which never changes.
+    pub id: KeyId,
+    /// The organization all its grants lie in.
+    pub organization: OrganizationId,
+    /// Its name.
+    pub name: Name,
+    /// SHA-256 of the value it has now.
+    pub hash: KeyHash,
+    /// 1 when it is made, one more with each rotation. A token carries it and dies with it.
+    pub generation: u32,
+    /// At least one; at most one on a resource; sorted.
+    pub grants: Box<[Grant]>,
+    /// When it was made; a rotation does not change it.
+    pub created_at: Timestamp,
+    /// Who made it.
+    pub creator: Actor,
+    /// From when on it is refused; never if absent.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Key {
+    /// Whether the key is past its expiry.
+    #[must_use]
+    pub fn expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// Whether the key can be the one that keeps an organization reachable: its owner, and for good.
+    #[must_use]
+    pub fn is_lasting_owner(&self) -> bool {
+        let owner = Grant { role: Role::Owner, resource: Resource::Organization(self.organization) };
+        self.expires_at.is_none() && self.grants.contains(&owner)
+    }
+}
+
+/// A key the authority itself signs with, sealed under the master key, which is not in the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigningKey {
+    /// Its id; a token names it.
+    pub id: SigningKeyId,
+    /// What it is for, e.g. `token-mac`.
+    pub purpose: String,
+    /// The sealed bytes, in base64.
+    pub sealed: String,
+    /// When it was made. The newest of a purpose signs; all that are there verify.
+    pub created_at: Timestamp,
+}
+
+/// Any record.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// An organization.
+    Organization(Organization),
+    /// A location.
+    Location(Location),
+    /// A machine.
+    Machine(Machine),
+    /// A part of a machine.
+    Part(Part),
+    /// An API key.
+    Key(Key),
+    /// A key of the authority's own.
+    SigningKey(SigningKey),
+}
+
+impl Record {
+    /// The record's id.
+    #[must_use]
+    pub fn id(&self) -> RecordId {
+        match self {
+            Self::Organization(it) => RecordId::Organization(it.id),
+            Self::Location(it) => RecordId::Location(it.id),
+            Self::Machine(it) => RecordId::Machine(it.id),
+            Self::Part(it) => RecordId::Part(it.id),
+            Self::Key(it) => RecordId::Key(it.id),
+            Self::SigningKey(it) => RecordId::SigningKey(it.id),
+        }
+    }
+
+    /// The record that this one is listed under, if any.
+    pub(crate) fn parent(&self) -> Option<RecordId> {
+        match self {
+            Self::Organization(_) | Self::SigningKey(_) => None,
+            Self::Location(it) => {
+                Some(it.parent.map_or(RecordId::Organization(it.organization), RecordId::Location))
+            }
+            Self::Machine(it) => Some(RecordId::Location(it.location)),
+            Self::Part(it) => Some(RecordId::Machine(it.machine)),
+            Self::Key(it) => Some(RecordId::Organization(it.organization)),
+        }
+    }
+
+    /// The grants that the record holds.
+    pub(crate) fn grants(&self) -> &[Grant] {
+        match self {
+            Self::Key(it) => &it.grants,
+            _ => &[],
+        }
+    }
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident($id:ty) = $word:literal,)*) => {
+        /// What sort of record an id names. The order is the order in which a start has to read them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Kind {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Kind {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The word under which it is stored.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $word),* }
+            }
+        }
+
+        /// The id of any record.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum RecordId {
+            $($(#[$doc])* $variant($id),)*
+        }
+
+        impl RecordId {
+            /// What sort of record it names.
+            #[must_use]
+            pub const fn kind(self) -> Kind {
+                match self { $(Self::$variant(_) => Kind::$variant),* }
+            }
+
+            /// The id alone, as text.
+            #[must_use]
+            pub fn id_text(self) -> String {
+                match self { $(Self::$variant(id) => id.to_string()),* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// An organization.
+    Organization(OrganizationId) = "organization",
+    /// A location.
+    Location(LocationId) = "location",
+    /// A machine.
+    Machine(MachineId) = "machine",
+    /// A part of a machine.
+    Part(PartId) = "part",
+    /// An API key.
+    Key(KeyId) = "key",
+    /// A key of the authority's own.
+    SigningKey(SigningKeyId) = "signing_key",
+}
+
+impl From<Resource> for RecordId {
+    fn from(resource: Resource) -> Self {
+        match resource {
+            Resource::Organization(id) => Self::Organization(id),
+            Resource::Location(id) => Self::Location(id),
+            Resource::Machine(id) => Self::Machine(id),
+        }
+    }
+}
+
+/// A whole record put in the place of the one with its id, or a record gone.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// The record as it is from now on.
+    Put(Record),
+    /// The record is no more.
+    Delete(RecordId),
+}
+
+impl Change {
+    /// The id of the record that changes.
+    #[must_use]
+    pub fn id(&self) -> RecordId {
+        match self {
+            Self::Put(record) => record.id(),
+            Self::Delete(id) => *id,
+        }
+    }
+}

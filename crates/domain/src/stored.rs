@@ -1,0 +1,408 @@
+//! How records and entries are written down: JSON with a version, so that a person can look with plain SQL.
+//!
+//! These are types of their own beside the records: a record can be laid out for look-ups, its stored form for
+//! reading, and each can change without the other. A form that was once released is read for ever.
+
+use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
+
+use crate::authorize::Basis;
+use crate::entry::{Entry, Recorded};
+use crate::id::{KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId};
+use crate::key::{KeyHash, hex};
+use crate::name::Name;
+use crate::record::{
+    Actor, Change, Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey,
+};
+use crate::resource::{Grant, Resource};
+use crate::time::Timestamp;
+
+/// The version that is written now.
+const VERSION: u32 = 1;
+
+/// A stored text cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoredError {
+    /// Not the JSON it should be.
+    #[error("the stored {what} {id} cannot be read")]
+    Malformed {
+        /// Record or entry.
+        what: String,
+        /// Which one.
+        id: String,
+        /// What the parser says.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Written by a newer release.
+    #[error(
+        "the stored {what} {id} has version {version}, this release reads up to {VERSION}: use a newer release"
+    )]
+    Newer {
+        /// Record or entry.
+        what: String,
+        /// Which one.
+        id: String,
+        /// The version found.
+        version: u32,
+    },
+    /// A kind of record nobody knows.
+    #[error("there is no kind of record called {0}: written by a newer release?")]
+    UnknownKind(String),
+    /// Something could not be written as JSON.
+    #[error("an entry cannot be written as JSON")]
+    Unwritable(#[source] serde_json::Error),
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredOrganization {
+    v: u32,
+    id: OrganizationId,
+    name: Name,
+    created_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    public_namespace: Option<Name>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    default_region: Option<Name>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cid: Option<Name>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredLocation {
+    v: u32,
+    id: LocationId,
+    organization_id: OrganizationId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent_id: Option<LocationId>,
+    name: Name,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    region: Option<Name>,
+    created_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredMachine {
+    v: u32,
+    id: MachineId,
+    location_id: LocationId,
+    name: Name,
+    created_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredPart {
+    v: u32,
+    id: PartId,
+    machine_id: MachineId,
+    name: Name,
+    main: bool,
+    created_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredKey {
+    v: u32,
+    id: KeyId,
+    organization_id: OrganizationId,
+    name: Name,
+    hash: KeyHash,
+    generation: u32,
+    grants: Vec<Grant>,
+    created_at: Timestamp,
+    creator: StoredActor,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredSigningKey {
+    v: u32,
+    id: SigningKeyId,
+    purpose: String,
+    sealed: String,
+    created_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredActor {
+    Key(KeyId),
+    System,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredAllowance {
+    permission: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resource: Option<Resource>,
+    /// Absent where the right was the system's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<Grant>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredChange {
+    kind: String,
+    id: String,
+    /// The whole record; absent where it was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value: Option<Box<serde_json::value::RawValue>>,
+    /// SHA-256 of the stored form it had before; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredEntry {
+    v: u32,
+    actor: StoredActor,
+    via: String,
+    allowed: Vec<StoredAllowance>,
+    changes: Vec<StoredChange>,
+}
+
+impl From<Actor> for StoredActor {
+    fn from(actor: Actor) -> Self {
+        match actor {
+            Actor::Key(id) => Self::Key(id),
+            Actor::System => Self::System,
+        }
+    }
+}
+
+impl From<StoredActor> for Actor {
+    fn from(actor: StoredActor) -> Self {
+        match actor {
+            StoredActor::Key(id) => Self::Key(id),
+            StoredActor::System => Self::System,
+        }
+    }
+}
+
+/// A record as it is stored.
+///
+/// # Errors
+/// Where it cannot be written as JSON, which no record we make can cause.
+pub fn encode_record(record: &Record) -> Result<String, StoredError> {
+    let v = VERSION;
+    match record.clone() {
+        Record::Organization(it) => {
+            let Organization { id, name, created_at, public_namespace, default_region, cid } = it;
+            json(&StoredOrganization { v, id, name, created_at, public_namespace, default_region, cid })
+        }
+        Record::Location(it) => {
+            let Location { id, organization, parent, name, region, created_at } = it;
+            let (organization_id, parent_id) = (organization, parent);
+            json(&StoredLocation { v, id, organization_id, parent_id, name, region, created_at })
+        }
+        Record::Machine(it) => {
+            let Machine { id, location, name, created_at } = it;
+            json(&StoredMachine { v, id, location_id: location, name, created_at })
+        }
+        Record::Part(it) => {
+            let Part { id, machine, name, main, created_at } = it;
+            json(&StoredPart { v, id, machine_id: machine, name, main, created_at })
+        }
+        Record::Key(it) => {
+            let Key { id, organization, name, hash, generation, grants, created_at, creator, expires_at } =
+                it;
+            let (organization_id, grants, creator) = (organization, grants.into_vec(), creator.into());
+            json(&StoredKey {
+                v,
+                id,
+                organization_id,
+                name,
+                hash,
+                generation,
+                grants,
+                created_at,
+                creator,
+                expires_at,
+            })
+        }
+        Record::SigningKey(it) => {
+            let SigningKey { id, purpose, sealed, created_at } = it;
+            json(&StoredSigningKey { v, id, purpose, sealed, created_at })
+        }
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<String, StoredError> {
+    serde_json::to_string(value).map_err(StoredError::Unwritable)
+}
+
+/// A record from its stored form.
+///
+/// # Errors
+/// Where the kind is unknown, the text is not what it should be, or a newer release wrote it.
+pub fn decode_record(kind: &str, id: &str, value: &str) -> Result<Record, StoredError> {
+    let known = Kind::ALL.iter().copied().find(|known| known.name() == kind);
+    let known = known.ok_or_else(|| StoredError::UnknownKind(kind.to_owned()))?;
+    let reader = Reader { what: kind, id, value };
+    Ok(match known {
+        Kind::Organization => {
+            let StoredOrganization { v, id, name, created_at, public_namespace, default_region, cid } =
+                reader.read()?;
+            reader.version(v)?;
+            Record::Organization(Organization { id, name, created_at, public_namespace, default_region, cid })
+        }
+        Kind::Location => {
+            let StoredLocation { v, id, organization_id, parent_id, name, region, created_at } =
+                reader.read()?;
+            reader.version(v)?;
+            let (organization, parent) = (organization_id, parent_id);
+            Record::Location(Location { id, organization, parent, name, region, created_at })
+        }
+        Kind::Machine => {
+            let StoredMachine { v, id, location_id, name, created_at } = reader.read()?;
+            reader.version(v)?;
+            Record::Machine(Machine { id, location: location_id, name, created_at })
+        }
+        Kind::Part => {
+            let StoredPart { v, id, machine_id, name, main, created_at } = reader.read()?;
+            reader.version(v)?;
+            Record::Part(Part { id, machine: machine_id, name, main, created_at })
+        }
+        Kind::Key => {
+            let it: StoredKey = reader.read()?;
+            let StoredKey {
+                v,
+                id,
+                organization_id,
+                name,
+                hash,
+                generation,
+                grants,
+                created_at,
+                creator,
+                expires_at,
+            } = it;
+            reader.version(v)?;
+            let (organization, grants, creator) = (organization_id, grants.into(), creator.into());
+            Record::Key(Key {
+                id,
+                organization,
+                name,
+                hash,
+                generation,
+                grants,
+                created_at,
+                creator,
+                expires_at,
+            })
+        }
+        Kind::SigningKey => {
+            let StoredSigningKey { v, id, purpose, sealed, created_at } = reader.read()?;
+            reader.version(v)?;
+            Record::SigningKey(SigningKey { id, purpose, sealed, created_at })
+        }
+    })
+}
+
+struct Reader<'a> {
+    what: &'a str,
+    id: &'a str,
+    value: &'a str,
+}
+
+impl Reader<'_> {
+    fn read<'de, T: Deserialize<'de>>(&'de self) -> Result<T, StoredError> {
+        serde_json::from_str(self.value).map_err(|source| match self.newer() {
+            Some(version) => self.refuse(version),
+            None => StoredError::Malformed { what: self.what.to_owned(), id: self.id.to_owned(), source },
+        })
+    }
+
+    /// A newer form may lack fields we want: then the version is the better thing to say.
+    fn newer(&self) -> Option<u32> {
+        #[derive(Deserialize)]
+        struct Version {
+            v: u32,
+        }
+        let found: Version = serde_json::from_str(self.value).ok()?;
+        (found.v > VERSION).then_some(found.v)
+    }
+
+    fn version(&self, version: u32) -> Result<(), StoredError> {
+        if version > VERSION { Err(self.refuse(version)) } else { Ok(()) }
+    }
+
+    fn refuse(&self, version: u32) -> StoredError {
+        StoredError::Newer { what: self.what.to_owned(), id: self.id.to_owned(), version }
+    }
+}
+
+impl Entry {
+    /// The entry as it is stored, without its time and its place in the chain, which the journal keeps.
+    ///
+    /// # Errors
+    /// Where it cannot be written as JSON, which no entry we make can cause.
+    pub fn encode(&self) -> Result<String, StoredError> {
+        let allowed = self.allowances().iter().map(|allowance| StoredAllowance {
+            permission: allowance.permission.name().to_owned(),
+            resource: allowance.resource,
+            by: match allowance.basis {
+                Basis::Grant(grant) => Some(grant),
+                Basis::System => None,
+            },
+        });
+        let changes = self.changes_with_before().map(|(change, before)| stored_change(change, before));
+        json(&StoredEntry {
+            v: VERSION,
+            actor: self.actor().into(),
+            via: self.via().to_owned(),
+            allowed: allowed.collect(),
+            changes: changes.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn stored_change(change: &Change, before: Option<&Record>) -> Result<StoredChange, StoredError> {
+    let id = change.id();
+    let value = match change {
+        Change::Put(record) => {
+            let text = encode_record(record)?;
+            Some(serde_json::value::RawValue::from_string(text).map_err(StoredError::Unwritable)?)
+        }
+        Change::Delete(_) => None,
+    };
+    let before = before.map(encode_record).transpose()?;
+    let before = before.map(|text| hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref()));
+    Ok(StoredChange { kind: id.kind().name().to_owned(), id: id.id_text(), value, before })
+}
+
+impl Recorded {
+    /// An entry from its stored form and the time the journal keeps with it.
+    ///
+    /// # Errors
+    /// As [`decode_record`].
+    pub fn decode(seq: u64, at: Timestamp, body: &str) -> Result<Self, StoredError> {
+        let seq = seq.to_string();
+        let reader = Reader { what: "entry", id: &seq, value: body };
+        let stored: StoredEntry = reader.read()?;
+        reader.version(stored.v)?;
+        let changes = stored.changes.into_iter().map(|change| match change.value {
+            Some(value) => decode_record(&change.kind, &change.id, value.get()).map(Change::Put),
+            None => decode_id(&change.kind, &change.id).map(Change::Delete),
+        });
+        Ok(Self { at, changes: changes.collect::<Result<_, _>>()? })
+    }
+}
+
+fn decode_id(kind: &str, id: &str) -> Result<RecordId, StoredError> {
+    let malformed = |error: crate::id::InvalidId| StoredError::Malformed {
+        what: kind.to_owned(),
+        id: id.to_owned(),
+        source: serde::de::Error::custom(error),
+    };
+    let known = Kind::ALL.iter().copied().find(|known| known.name() == kind);
+    Ok(match known.ok_or_else(|| StoredError::UnknownKind(kind.to_owned()))? {
+        Kind::Organization => RecordId::Organization(id.parse().map_err(malformed)?),
+        Kind::Location => RecordId::Location(id.parse().map_err(malformed)?),
+        Kind::Machine => RecordId::Machine(id.parse().map_err(malformed)?),
+        Kind::Part => RecordId::Part(id.parse().map_err(malformed)?),
+        Kind::Key => RecordId::Key(id.parse().map_err(malformed)?),
+        Kind::SigningKey => RecordId::SigningKey(id.parse().map_err(malformed)?),
+    })
+}
