@@ -91,7 +91,9 @@ fn record_narrows(before: &Record, after: &Record) -> bool {
         (Record::Machine(before), Record::Machine(after)) => before.location != after.location,
         (Record::Part(before), Record::Part(after)) => before.machine != after.machine,
         (Record::Organization(_), Record::Organization(_)) => false,
-        (Record::SigningKey(before), Record::SigningKey(after)) => before.sealed != after.sealed,
+        (Record::SigningKey(before), Record::SigningKey(after)) => {
+            before.sealed != after.sealed || before.purpose != after.purpose
+        }
         _ => true,
     }
 }

@@ -32,14 +32,7 @@ impl Command for CreateLocation {
         if let Some(parent) = self.parent {
             check_parent(context, parent, self.organization, 1)?;
         }
-        let location = Location {
-            id: free_id(context),
-            organization: self.organization,
-            parent: self.parent,
-            name: self.name,
-            region: None,
-            created_at: context.now,
-        };
+        let location = new(context, self.organization, self.parent, self.name);
         Ok(context.decision(permit, vec![put(location.clone())], location))
     }
 }
@@ -171,6 +164,15 @@ fn check_parent(
 fn height(view: &dyn View, id: LocationId) -> usize {
     let below = view.locations_in(RecordId::Location(id)).map(|child| height(view, child.id)).max();
     1 + below.unwrap_or(0)
+}
+
+pub(super) fn new(
+    context: &mut Context<'_>,
+    organization: OrganizationId,
+    parent: Option<LocationId>,
+    name: Name,
+) -> Location {
+    Location { id: free_id(context), organization, parent, name, region: None, created_at: context.now }
 }
 
 fn free_id(context: &mut Context<'_>) -> LocationId {

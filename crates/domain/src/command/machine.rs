@@ -23,19 +23,7 @@ impl Command for CreateMachine {
 
     fn decide(self, context: &mut Context<'_>) -> Result<Decision<Machine>, Refusal> {
         let permit = context.authorize(Permission::CreateMachine, Resource::Location(self.location))?;
-        let machine = Machine {
-            id: MachineId::generate(context.now, context.rng),
-            location: self.location,
-            name: self.name,
-            created_at: context.now,
-        };
-        let part = Part {
-            id: PartId::generate(context.now, context.rng),
-            machine: machine.id,
-            name: machine.name.with_suffix("-main"),
-            main: true,
-            created_at: context.now,
-        };
+        let (machine, part) = new(context, self.location, self.name);
         Ok(context.decision(permit, vec![put(machine.clone()), put(part)], machine))
     }
 }
@@ -95,4 +83,22 @@ impl Command for DeleteMachine {
         changes.push(Change::Delete(machine));
         Ok(context.decision(permit, changes, ()))
     }
+}
+
+/// A machine and its main part, with which every machine begins.
+pub(super) fn new(context: &mut Context<'_>, location: LocationId, name: Name) -> (Machine, Part) {
+    let machine = Machine {
+        id: MachineId::generate(context.now, context.rng),
+        location,
+        name,
+        created_at: context.now,
+    };
+    let part = Part {
+        id: PartId::generate(context.now, context.rng),
+        machine: machine.id,
+        name: machine.name.with_suffix("-main"),
+        main: true,
+        created_at: context.now,
+    };
+    (machine, part)
 }

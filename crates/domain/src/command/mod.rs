@@ -18,7 +18,7 @@ pub use location::{CreateLocation, DeleteLocation, NewParent, UpdateLocation};
 pub use machine::{CreateMachine, DeleteMachine, UpdateMachine};
 pub use organization::{CreateOrganization, DeleteOrganization, UpdateOrganization};
 pub use role::{AddRole, ChangeRole, RemoveRole};
-pub use system::{FoundOrganization, RecoverOwner, ReplaceSigningKey};
+pub use system::{FoundFleet, FoundOrganization, NewFleet, RecoverOwner, ReplaceSigningKey};
 
 use rand_core::CryptoRng;
 

@@ -6,7 +6,7 @@ use crate::authorize::authorize_system;
 use crate::id::{OrganizationId, SigningKeyId};
 use crate::name::Name;
 use crate::policy::Permission;
-use crate::record::{Change, Kind, Organization, RecordId, SigningKey};
+use crate::record::{Change, Kind, Location, Machine, Organization, RecordId, SigningKey};
 use crate::refusal::Refusal;
 use crate::resource::{Grant, Resource, Role};
 
@@ -29,6 +29,61 @@ impl Command for FoundOrganization {
         let key = new_key(context, organization.id, self.key_name, owner, None);
         let changes = vec![put(organization.clone()), put(key.key.clone())];
         Ok(context.decision(permit, changes, (organization, key)))
+    }
+}
+
+/// Make a small fleet to begin with, in one entry: an organization and its owner key, a location, a machine and
+/// a key that may control it.
+#[derive(Clone, Debug)]
+pub struct FoundFleet {
+    /// What to call the organization.
+    pub organization: Name,
+    /// What to call the location.
+    pub location: Name,
+    /// What to call the machine.
+    pub machine: Name,
+    /// What to call the organization's owner key.
+    pub owner_key: Name,
+    /// What to call the machine's operator key.
+    pub operator_key: Name,
+}
+
+/// The fleet that was made.
+#[derive(Debug)]
+pub struct NewFleet {
+    /// The organization.
+    pub organization: Organization,
+    /// Its location.
+    pub location: Location,
+    /// The machine in it.
+    pub machine: Machine,
+    /// The organization's owner key.
+    pub owner_key: NewKey,
+    /// The machine's operator key.
+    pub operator_key: NewKey,
+}
+
+impl Command for FoundFleet {
+    type Reply = NewFleet;
+
+    fn decide(self, context: &mut Context<'_>) -> Result<Decision<NewFleet>, Refusal> {
+        let permit = authorize_system(&context.principal, Permission::CreateOrganization)?;
+        let organization = super::organization::new(context, self.organization);
+        let location = super::location::new(context, organization.id, None, self.location);
+        let (machine, part) = super::machine::new(context, location.id, self.machine);
+        let owner_key = new_key(context, organization.id, self.owner_key, owner_of(organization.id), None);
+        let operator = Grant { role: Role::Operator, resource: Resource::Machine(machine.id) };
+        let operator_key = new_key(context, organization.id, self.operator_key, Box::new([operator]), None);
+        let changes = vec![
+            put(organization.clone()),
+            put(location.clone()),
+            put(machine.clone()),
+            put(part),
+            put(owner_key.key.clone()),
+            put(operator_key.key.clone()),
+        ];
+        let fleet = NewFleet { organization, location, machine, owner_key, operator_key };
+        Ok(context.decision(permit, changes, fleet))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::record::{Actor, Kind, Location, Machine, Organization, Part, RecordId
 use crate::refusal::Refusal;
 use crate::resource::Resource;
 use crate::verify::Principal;
-use crate::view::View;
+use crate::view::{Lineage, View};
 
 /// The organizations in which the caller holds anything at all. Every valid key gets an answer: clients take a
 /// refusal here for a failed login.
@@ -101,9 +101,14 @@ pub fn list_locations<'a, V: View + ?Sized>(
         with_nested(view, location, &mut found);
     }
     found.extend(containing(view, principal).into_iter().filter_map(|id| view.location(id)));
-    // Grants may nest: keep the first of each.
+    // Grants may nest, in any order: keep one of each, and the outer ones before the inner ones.
     found.retain(|location| location.organization == organization && seen.insert(location.id));
+    found.sort_by_cached_key(|location| depth(view, location));
     Ok(found)
+}
+
+fn depth<V: View + ?Sized>(view: &V, location: &Location) -> usize {
+    Lineage::of(view, Resource::Location(location.id)).map_or(0, |lineage| lineage.iter().count())
 }
 
 fn with_nested<'a, V: View + ?Sized>(view: &'a V, location: &'a Location, into: &mut Vec<&'a Location>) {

@@ -16,15 +16,16 @@ use crate::view::{Lineage, View};
 pub struct ListedKey<'a> {
     /// The key.
     pub key: &'a Key,
-    /// The grants inside what the caller owns.
+    /// The grants inside what the caller owns; of their own key, all of them.
     pub grants: Vec<Grant>,
+    manageable: bool,
 }
 
 impl ListedKey<'_> {
     /// Whether the caller may rotate, rename and delete the key: everything it reaches is theirs.
     #[must_use]
-    pub fn manageable(&self) -> bool {
-        self.grants.len() == self.key.grants.len()
+    pub const fn manageable(&self) -> bool {
+        self.manageable
     }
 }
 
@@ -44,7 +45,7 @@ pub fn list_keys<'a, V: View + ?Sized>(
     let roots = held_in(view, principal, Permission::ManageKeys, top)?;
     if roots.contains(&top) {
         let all = view.keys_of(organization);
-        return Ok(all.map(|key| ListedKey { key, grants: key.grants.to_vec() }).collect());
+        return Ok(all.map(|key| ListedKey { key, grants: key.grants.to_vec(), manageable: true }).collect());
     }
     let mut ids = BTreeSet::new();
     for root in roots {
@@ -56,7 +57,9 @@ pub fn list_keys<'a, V: View + ?Sized>(
 
 fn listed<'a, V: View + ?Sized>(view: &V, principal: &Principal<'_>, key: &'a Key) -> ListedKey<'a> {
     let own = |grant: &Grant| holds(view, principal, Permission::ManageKeys, grant.resource);
-    ListedKey { key, grants: key.grants.iter().copied().filter(own).collect() }
+    let grants: Vec<_> = key.grants.iter().copied().filter(own).collect();
+    let manageable = grants.len() == key.grants.len();
+    ListedKey { key, grants, manageable }
 }
 
 fn holders_below<V: View + ?Sized>(view: &V, root: Resource, into: &mut BTreeSet<KeyId>) {
@@ -81,15 +84,13 @@ pub fn get_key<'a, V: View + ?Sized>(
     id: KeyId,
 ) -> Result<ListedKey<'a>, Refusal> {
     let key = view.key(id).ok_or(Refusal::NotFound(Kind::Key))?;
+    let listed = listed(view, principal, key);
     if principal.key().is_some_and(|own| own.id == id) {
-        return Ok(ListedKey { key, grants: key.grants.to_vec() });
+        return Ok(ListedKey { grants: key.grants.to_vec(), ..listed });
     }
     match authorize_key(view, principal, Permission::ManageKeys, Some(key)) {
-        Ok(_permit) => Ok(ListedKey { key, grants: key.grants.to_vec() }),
-        Err(refusal) => {
-            let listed = listed(view, principal, key);
-            if listed.grants.is_empty() { Err(refusal) } else { Ok(listed) }
-        }
+        Err(refusal) if listed.grants.is_empty() => Err(refusal),
+        _ => Ok(listed),
     }
 }
 

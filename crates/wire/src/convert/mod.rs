@@ -68,6 +68,17 @@ pub fn parse_timestamp(field: &str, time: prost_types::Timestamp) -> Result<Time
     Ok(Timestamp::from_micros(seconds * 1_000_000 + i64::from(nanos / 1_000)))
 }
 
+/// Reads a point in time out of a field that may be absent.
+///
+/// # Errors
+/// As [`parse_timestamp`].
+pub fn optional_timestamp(
+    field: &str,
+    time: Option<prost_types::Timestamp>,
+) -> Result<Option<Timestamp>, Refusal> {
+    time.map(|time| parse_timestamp(field, time)).transpose()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

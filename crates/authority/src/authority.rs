@@ -1,0 +1,190 @@
+//! From a data folder to a running engine, and back.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use domain::SigningKeyId;
+use domain::command::ReplaceSigningKey;
+use getrandom::SysRng;
+use journal::{Absent, Head, Journal, OpenError, Options};
+use rand_core::UnwrapErr;
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use crate::data::DataDir;
+use crate::engine::Engine;
+use crate::failure::Failure;
+use crate::mark::{Mark, MarkError};
+use crate::master::{MasterKey, MasterKeyError};
+use crate::restore::{self, Unconfirmed};
+use crate::store::{self, LoadError};
+use crate::tokens::{self, TokenKeys};
+use crate::usage::Usage;
+
+/// An authority that is ready to decide.
+pub struct Authority {
+    /// Where it keeps everything.
+    pub data: DataDir,
+    /// Every decision goes through here.
+    pub engine: Engine,
+    /// What it signs tokens with.
+    pub tokens: Arc<TokenKeys>,
+    /// Why keys are not accepted, if they are not.
+    pub unconfirmed: Option<Unconfirmed>,
+    writer: JoinHandle<()>,
+}
+
+/// Why an authority could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error("the data folder `{}` cannot be used", .path.display())]
+    Folder {
+        /// Which folder.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// What is in the database cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+    /// There is no master key, or not the right one.
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    /// The high-water mark cannot be used.
+    #[error(transparent)]
+    Mark(#[from] MarkError),
+    /// The first signing key could not be stored.
+    #[error("the authority's own keys could not be stored")]
+    Keys(#[source] Failure),
+    /// There is no signing key though there should be.
+    #[error("the authority's own keys are missing from the database: restore a backup")]
+    NoSigningKey,
+}
+
+/// Where the master key comes from.
+#[derive(Debug, Default)]
+pub enum MasterKeySource {
+    /// The file in the data folder, made on the first start.
+    #[default]
+    DataDir,
+    /// Given by the environment.
+    Given(MasterKey),
+}
+
+/// What becomes of the keys that sign tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SigningKeys {
+    /// They go on signing.
+    Keep,
+    /// A new one takes their place, and every token from before is void.
+    Replace,
+}
+
+impl Authority {
+    /// Opens the data folder, or makes a new authority in it if that is allowed and nothing is there.
+    ///
+    /// # Errors
+    /// What is missing or wrong, and what to do about it.
+    pub async fn open(data: DataDir, absent: Absent, master: MasterKeySource) -> Result<Self, StartError> {
+        Self::open_with(data, absent, master, SigningKeys::Keep).await
+    }
+
+    pub(crate) async fn open_with(
+        data: DataDir,
+        absent: Absent,
+        master: MasterKeySource,
+        signing: SigningKeys,
+    ) -> Result<Self, StartError> {
+        if absent == Absent::Create {
+            data.create().map_err(|source| StartError::Folder { path: data.root().to_owned(), source })?;
+        }
+        let journal = Journal::open(&data.database(), Options { absent, views: store::VIEWS }).await?;
+        let fresh = journal.head() == Head::EMPTY;
+        let master = match master {
+            MasterKeySource::Given(key) => key,
+            MasterKeySource::DataDir if fresh && !data.master_key().exists() => {
+                MasterKey::create(&data.master_key())?
+            }
+            MasterKeySource::DataDir => MasterKey::read(&data.master_key())?,
+        };
+        Self::start(data, journal, &master, signing).await
+    }
+
+    async fn start(
+        data: DataDir,
+        journal: Journal,
+        master: &MasterKey,
+        signing: SigningKeys,
+    ) -> Result<Self, StartError> {
+        let clock = Clock::new();
+        clock.at_least(store::newest_time(&journal).await?);
+        let state = store::load(&journal).await?;
+        let usage = Usage::load(&journal).await?;
+        let head = journal.head();
+        let (mark, said) = Mark::open(&data.mark(), head)?;
+        let unconfirmed = restore::unconfirmed(&journal, said).await?;
+        if unconfirmed.is_none() {
+            mark.advance(head)?;
+        }
+        // While unconfirmed the mark keeps saying what it said: a restart must not forget.
+        let mark = unconfirmed.is_none().then_some(mark);
+        let (engine, writer) = Engine::start(journal, state, mark, clock, unconfirmed.is_none(), usage);
+        let tokens = token_keys(&engine, master, signing).await?;
+        Ok(Self { data, engine, tokens: Arc::new(tokens), unconfirmed, writer })
+    }
+
+    /// Finishes what is queued, writes what was gathered, and closes the journal.
+    pub async fn close(self) {
+        let Self { engine, writer, .. } = self;
+        engine.stop();
+        if let Err(error) = writer.await {
+            tracing::error!(%error, "the writer ended badly");
+        }
+        if let Err(error) = engine.shared().usage.flush(engine.journal()).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "the last uses were not written");
+        }
+        match engine.into_journal() {
+            Some(journal) => {
+                if let Err(error) = journal.close().await {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "the journal was not closed well"
+                    );
+                }
+            }
+            None => tracing::warn!("a call still runs; the journal is closed by the process's end"),
+        }
+    }
+}
+
+/// The keys that sign tokens, made now if there are none or none may stay.
+async fn token_keys(
+    engine: &Engine,
+    master: &MasterKey,
+    signing: SigningKeys,
+) -> Result<TokenKeys, StartError> {
+    let unsealed = || engine.shared().state(|state| TokenKeys::unseal(master, state.signing_keys()));
+    if signing == SigningKeys::Keep
+        && let Some(tokens) = unsealed()?
+    {
+        return Ok(tokens);
+    }
+    let old = engine.shared().state(|state| {
+        let tokens = state.signing_keys().filter(|key| key.purpose == tokens::PURPOSE);
+        tokens.map(|key| key.id).collect()
+    });
+    let id = SigningKeyId::generate(engine.shared().clock.now(), &mut UnwrapErr(SysRng));
+    let sealed = TokenKeys::seal_new(master, id)?;
+    let command = ReplaceSigningKey { purpose: tokens::PURPOSE, id, sealed, instead_of: old };
+    engine.command("claviger", command).await.map_err(StartError::Keys)?;
+    unsealed()?.ok_or(StartError::NoSigningKey)
+}

@@ -1,0 +1,241 @@
+//! What every call passes: a request id, the check of its credential, the counters, the log.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use domain::{Caller, Denial, Refusal};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use parking_lot::Mutex;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use super::addresses::TrustedProxies;
+use super::methods::{Method, Methods};
+use crate::call::Call;
+use crate::engine::Engine;
+use crate::failure::Failure;
+use crate::tokens::TokenKeys;
+
+const REQUEST_ID: &str = "request-id";
+
+/// What the layer needs to know.
+pub(super) struct Gate {
+    pub(super) engine: Engine,
+    pub(super) tokens: Arc<TokenKeys>,
+    pub(super) methods: Methods,
+    pub(super) proxies: TrustedProxies,
+    pub(super) requests: RequestIds,
+    pub(super) sample: Sample,
+}
+
+/// The address a connection comes from, put beside each of its requests by the listener.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+impl Gate {
+    /// Lets a request in with its [`Call`] beside it, or says why not.
+    fn admit<B>(&self, request: &mut Request<B>, address: IpAddr) -> Result<(), Status> {
+        let Some(method) = self.methods.get(request.uri().path()) else {
+            return Err(not_served(request.uri().path()));
+        };
+        match method {
+            Method::Open(_) => Ok(()),
+            Method::Authenticated(method) => {
+                let refused = |reason| Failure::from(Refusal::Unauthenticated(reason));
+                let caller = self.caller(request.headers()).map_err(refused)?;
+                request.extensions_mut().insert(Call { caller, method, address });
+                Ok(())
+            }
+        }
+    }
+
+    /// Who presents a token. Exactly one header, `Bearer`, one space: what the SDKs send.
+    fn caller(&self, headers: &HeaderMap) -> Result<Caller, Denial> {
+        let mut presented = headers.get_all(http::header::AUTHORIZATION).iter();
+        let (Some(header), None) = (presented.next(), presented.next()) else {
+            let some = headers.contains_key(http::header::AUTHORIZATION);
+            return Err(if some { Denial::BadToken } else { Denial::Missing });
+        };
+        let token = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+        self.tokens.check(token.ok_or(Denial::BadToken)?)
+    }
+
+    fn done(&self, seen: &Seen, code: Code, denial: Option<Denial>) {
+        let took = seen.started.elapsed();
+        let metrics = &self.engine.shared().metrics;
+        metrics.call(code, took);
+        if let Some(denial) = denial {
+            metrics.denied(denial);
+        }
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        match code {
+            Code::Ok => tracing::debug!(request_id = seen.id, method = seen.method, micros, "answered"),
+            Code::Unauthenticated => {
+                // Ten thousand wrong keys a second are one line a second and a number.
+                if let Some(unlogged) = self.sample.take() {
+                    let reason = denial.map_or("", Denial::name);
+                    let (request_id, method, address) = (&seen.id, &seen.method, seen.address);
+                    tracing::warn!(request_id, method, %address, reason, unlogged, "credentials refused");
+                }
+            }
+            Code::Internal | Code::Unavailable | Code::Unknown | Code::DataLoss => {
+                tracing::error!(request_id = seen.id, method = seen.method, ?code, micros, "failed");
+            }
+            _ => tracing::info!(request_id = seen.id, method = seen.method, ?code, micros, "refused"),
+        }
+    }
+}
+
+fn not_served(path: &str) -> Status {
+    let named = path.strip_prefix('/').filter(|name| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/' | b'_');
+        name.len() <= 200 && name.bytes().all(plain)
+    });
+    match named {
+        Some(name) => Status::unimplemented(format!("{name} is not served by this authority")),
+        None => Status::unimplemented("this method is not served by this authority"),
+    }
+}
+
+/// What is known of a call when it is done.
+struct Seen {
+    id: String,
+    method: String,
+    address: IpAddr,
+    started: Instant,
+}
+
+/// Ids by which a caller's error is found in the log.
+#[derive(Debug)]
+pub(super) struct RequestIds {
+    start: u64,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    /// Ids that differ from those of every other start.
+    pub(super) fn new(start_micros: i64) -> Self {
+        Self { start: start_micros.unsigned_abs(), next: AtomicU64::new(0) }
+    }
+
+    fn next(&self) -> String {
+        format!("{:x}-{:x}", self.start, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Lets one event a second through and counts the others.
+#[derive(Debug, Default)]
+pub(super) struct Sample {
+    last: Mutex<Option<(Instant, u64)>>,
+}
+
+impl Sample {
+    /// How many were not let through since the last one; nothing if this one is not either.
+    fn take(&self) -> Option<u64> {
+        let mut last = self.last.lock();
+        match &mut *last {
+            Some((at, unlogged)) if at.elapsed() < Duration::from_secs(1) => {
+                *unlogged += 1;
+                None
+            }
+            other => {
+                let unlogged = other.map_or(0, |(_, unlogged)| unlogged);
+                *other = Some((Instant::now(), 0));
+                Some(unlogged)
+            }
+        }
+    }
+}
+
+/// The layer.
+#[derive(Clone)]
+pub(super) struct Gated(pub(super) Arc<Gate>);
+
+impl<S> Layer<S> for Gated {
+    type Service = GatedService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        GatedService { gate: Arc::clone(&self.0), inner }
+    }
+}
+
+/// A service behind the layer.
+#[derive(Clone)]
+pub(super) struct GatedService<S> {
+    gate: Arc<Gate>,
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for GatedService<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let peer = request.extensions().get().map_or(IpAddr::from([0, 0, 0, 0]), |Peer(peer)| *peer);
+        let seen = Seen {
+            id: self.gate.requests.next(),
+            method: request.uri().path().to_owned(),
+            address: self.gate.proxies.client(peer, request.headers()),
+            started: Instant::now(),
+        };
+        let gate = Arc::clone(&self.gate);
+        match self.gate.admit(&mut request, seen.address) {
+            Ok(()) => {
+                let answer = self.inner.call(request);
+                Box::pin(async move { Ok(finished(&gate, &seen, answer.await?)) })
+            }
+            Err(status) => {
+                let response = status.into_http();
+                Box::pin(async move { Ok(finished(&gate, &seen, response)) })
+            }
+        }
+    }
+}
+
+/// Counts and logs, and puts the request id where an error's trailers are.
+fn finished(gate: &Gate, seen: &Seen, mut response: Response<Body>) -> Response<Body> {
+    // An answer without a message carries its status; every refusal is one.
+    let Some(status) = response.extensions().get::<Status>() else {
+        gate.done(seen, Code::Ok, None);
+        return response;
+    };
+    let code = restated(status);
+    let refusal = std::error::Error::source(status).and_then(|source| source.downcast_ref());
+    let denial = match refusal {
+        Some(Refusal::Unauthenticated(denial)) => Some(*denial),
+        _ => None,
+    };
+    gate.done(seen, code, denial);
+    let headers = response.headers_mut();
+    headers.insert("grpc-status", HeaderValue::from(code as i32));
+    if let Ok(id) = HeaderValue::from_str(&seen.id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// The right code for what the protocol library says in another: a message over the limit is too much, not out
+/// of range, and one that cannot be read is the caller's mistake, not ours.
+fn restated(status: &Status) -> Code {
+    match status.code() {
+        Code::OutOfRange => Code::ResourceExhausted,
+        Code::Internal if status.message().starts_with("failed to decode Protobuf") => Code::InvalidArgument,
+        code => code,
+    }
+}
