@@ -112,6 +112,12 @@ impl Metrics {
         self.commit_seconds.observe(took.as_secs_f64());
     }
 
+    /// The entries committed so far, and the commits they shared.
+    #[must_use]
+    pub fn written(&self) -> (u64, u64) {
+        (self.entries.get(), self.commits.get())
+    }
+
     /// A call ended.
     pub fn call(&self, code: Code, took: Duration) {
         let known = OUTCOMES.iter().find(|(known, _)| *known == code);

@@ -163,7 +163,7 @@ pub fn authorize_key<V: View + ?Sized>(
         return Err(not_found);
     }
     let mut permit = Permit { actor: principal.actor(), allowances: Vec::with_capacity(key.grants.len()) };
-    for grant in &key.grants {
+    for grant in key.grants.iter() {
         match authorize(view, principal, permission, grant.resource) {
             Ok(more) => permit = permit.and(more),
             Err(Refusal::NotFound(_)) => {
@@ -182,7 +182,6 @@ fn key_visible<V: View + ?Sized>(view: &V, principal: &Principal<'_>, key: &Key)
     };
     match principal.actor() {
         Actor::System => true,
-        Actor::Key(id) if id == key.id => true,
         Actor::Key(_) => key.grants.iter().any(|grant| covers(grant.resource)),
     }
 }

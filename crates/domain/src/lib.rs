@@ -29,6 +29,7 @@ mod refusal;
 mod resource;
 mod state;
 mod stored;
+mod table;
 mod time;
 mod verify;
 mod view;
@@ -42,7 +43,7 @@ pub use key::{KeyHash, KeyValue, MalformedKey};
 pub use name::{InvalidName, Name};
 pub use policy::Permission;
 pub use record::{
-    Actor, Change, Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey,
+    Actor, Change, Grants, Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey,
 };
 pub use refusal::{Denial, Refusal};
 pub use resource::{Grant, Resource, ResourceType, Role};

@@ -4,29 +4,25 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
 use foldhash::fast::RandomState;
-use indexmap::IndexMap;
 
 use crate::entry::{Entry, Recorded};
 use crate::id::{KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId};
 use crate::record::{Change, Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey};
 use crate::resource::Resource;
+use crate::table::Table;
 use crate::view::View;
-
-/// Records lie densely one behind the other and are found by a small table of positions: at a million keys
-/// this is half the memory of a table of records, and as fast.
-type Table<I, R> = IndexMap<I, R, RandomState>;
 
 /// Everything a decision needs.
 ///
 /// It changes in two ways only: [`State::load`] at a start, [`State::apply`] with an entry that is committed.
 #[derive(Debug, Default)]
 pub struct State {
-    organizations: Table<OrganizationId, Organization>,
-    locations: Table<LocationId, Location>,
-    machines: Table<MachineId, Machine>,
-    parts: Table<PartId, Part>,
-    keys: Table<KeyId, Key>,
-    signing_keys: Table<SigningKeyId, SigningKey>,
+    organizations: Table<Organization>,
+    locations: Table<Location>,
+    machines: Table<Machine>,
+    parts: Table<Part>,
+    keys: Table<Key>,
+    signing_keys: Table<SigningKey>,
     children: HashMap<RecordId, BTreeSet<RecordId>, RandomState>,
     holders: HashMap<Resource, BTreeSet<KeyId>, RandomState>,
 }
@@ -71,7 +67,7 @@ impl State {
 
     /// The keys the authority signs with, in no particular order.
     pub fn signing_keys(&self) -> impl Iterator<Item = &SigningKey> {
-        self.signing_keys.values()
+        self.signing_keys.iter()
     }
 
     /// The record with this id.
@@ -92,24 +88,24 @@ impl State {
             }
         }
         match record {
-            Record::Organization(it) => drop(self.organizations.insert(it.id, it)),
-            Record::Location(it) => drop(self.locations.insert(it.id, it)),
-            Record::Machine(it) => drop(self.machines.insert(it.id, it)),
-            Record::Part(it) => drop(self.parts.insert(it.id, it)),
-            Record::Key(it) => drop(self.keys.insert(it.id, it)),
-            Record::SigningKey(it) => drop(self.signing_keys.insert(it.id, it)),
+            Record::Organization(it) => self.organizations.insert(it),
+            Record::Location(it) => self.locations.insert(it),
+            Record::Machine(it) => self.machines.insert(it),
+            Record::Part(it) => self.parts.insert(it),
+            Record::Key(it) => self.keys.insert(it),
+            Record::SigningKey(it) => self.signing_keys.insert(it),
         }
     }
 
     fn delete(&mut self, id: RecordId) {
         self.unlink(id);
         match id {
-            RecordId::Organization(id) => drop(self.organizations.swap_remove(&id)),
-            RecordId::Location(id) => drop(self.locations.swap_remove(&id)),
-            RecordId::Machine(id) => drop(self.machines.swap_remove(&id)),
-            RecordId::Part(id) => drop(self.parts.swap_remove(&id)),
-            RecordId::Key(id) => drop(self.keys.swap_remove(&id)),
-            RecordId::SigningKey(id) => drop(self.signing_keys.swap_remove(&id)),
+            RecordId::Organization(id) => self.organizations.remove(id),
+            RecordId::Location(id) => self.locations.remove(id),
+            RecordId::Machine(id) => self.machines.remove(id),
+            RecordId::Part(id) => self.parts.remove(id),
+            RecordId::Key(id) => self.keys.remove(id),
+            RecordId::SigningKey(id) => self.signing_keys.remove(id),
         }
     }
 
@@ -151,31 +147,31 @@ pub(crate) fn record_in<V: View + ?Sized>(view: &V, id: RecordId) -> Option<Reco
 
 impl View for State {
     fn organization(&self, id: OrganizationId) -> Option<&Organization> {
-        self.organizations.get(&id)
+        self.organizations.get(id)
     }
 
     fn location(&self, id: LocationId) -> Option<&Location> {
-        self.locations.get(&id)
+        self.locations.get(id)
     }
 
     fn machine(&self, id: MachineId) -> Option<&Machine> {
-        self.machines.get(&id)
+        self.machines.get(id)
     }
 
     fn part(&self, id: PartId) -> Option<&Part> {
-        self.parts.get(&id)
+        self.parts.get(id)
     }
 
     fn key(&self, id: KeyId) -> Option<&Key> {
-        self.keys.get(&id)
+        self.keys.get(id)
     }
 
     fn signing_key(&self, id: SigningKeyId) -> Option<&SigningKey> {
-        self.signing_keys.get(&id)
+        self.signing_keys.get(id)
     }
 
     fn organizations(&self) -> Box<dyn Iterator<Item = OrganizationId> + '_> {
-        let mut ids: Vec<_> = self.organizations.keys().copied().collect();
+        let mut ids: Vec<_> = self.organizations.iter().map(|it| it.id).collect();
         ids.sort_unstable();
         Box::new(ids.into_iter())
     }

@@ -46,6 +46,18 @@ pub enum StoredError {
         /// The version found.
         version: u32,
     },
+    /// A record stands where another one should.
+    #[error(
+        "the record stored as {kind} {stored_as} says that it is {says}: the database was changed by hand"
+    )]
+    Misplaced {
+        /// What kind of record.
+        kind: String,
+        /// The id it is stored under.
+        stored_as: String,
+        /// The id it says it has.
+        says: String,
+    },
     /// A kind of record nobody knows.
     #[error("there is no kind of record called {0}: written by a newer release?")]
     UnknownKind(String),
@@ -207,7 +219,7 @@ pub fn encode_record(record: &Record) -> Result<String, StoredError> {
         Record::Key(it) => {
             let Key { id, organization, name, hash, generation, grants, created_at, creator, expires_at } =
                 it;
-            let (organization_id, grants, creator) = (organization, grants.into_vec(), creator.into());
+            let (organization_id, grants, creator) = (organization, grants.to_vec(), creator.into());
             json(&StoredKey {
                 v,
                 id,
@@ -239,8 +251,16 @@ fn json(value: &impl Serialize) -> Result<String, StoredError> {
 pub fn decode_record(kind: &str, id: &str, value: &str) -> Result<Record, StoredError> {
     let known = Kind::ALL.iter().copied().find(|known| known.name() == kind);
     let known = known.ok_or_else(|| StoredError::UnknownKind(kind.to_owned()))?;
-    let reader = Reader { what: kind, id, value };
-    Ok(match known {
+    let record = read_record(known, &Reader { what: kind, id, value })?;
+    let says = record.id().id_text();
+    if says == id {
+        return Ok(record);
+    }
+    Err(StoredError::Misplaced { kind: kind.to_owned(), stored_as: id.to_owned(), says })
+}
+
+fn read_record(kind: Kind, reader: &Reader<'_>) -> Result<Record, StoredError> {
+    Ok(match kind {
         Kind::Organization => {
             let StoredOrganization { v, id, name, created_at, public_namespace, default_region, cid } =
                 reader.read()?;

@@ -68,7 +68,11 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(D::Error::custom)
+        match text.strip_suffix("us") {
+            // The form of what the calendar does not hold: whatever was stored is read back.
+            Some(micros) => micros.parse().map(Self).map_err(D::Error::custom),
+            None => text.parse().map_err(D::Error::custom),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ pub mod convert;
 mod redact;
 mod served;
 
-pub use served::{ServedMethod, served_methods};
+pub use served::{ServedMethod, descriptors_for_callers, served_methods};
 
 /// Everything that `proto/` declares, with what it imports, as an encoded `google.protobuf.FileDescriptorSet`.
 pub const DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("descriptor_set");

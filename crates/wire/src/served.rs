@@ -34,6 +34,17 @@ pub fn served_methods() -> Result<Vec<ServedMethod>, prost::DecodeError> {
     Ok(methods)
 }
 
+/// What callers may learn through reflection: [`DESCRIPTOR_SET`] without the service that only the unix socket has.
+///
+/// # Errors
+///
+/// As [`served_methods`].
+pub fn descriptors_for_callers() -> Result<Vec<u8>, prost::DecodeError> {
+    let mut set = FileDescriptorSet::decode(DESCRIPTOR_SET)?;
+    set.file.retain(|file| file.name() != "claviger/v1/node.proto");
+    Ok(set.encode_to_vec())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use domain::{Caller, Denial, Refusal};
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use parking_lot::Mutex;
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -195,6 +195,11 @@ where
             started: Instant::now(),
         };
         let gate = Arc::clone(&self.gate);
+        if !is_grpc(request.headers()) {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Box::pin(async move { Ok(response) });
+        }
         match self.gate.admit(&mut request, seen.address) {
             Ok(()) => {
                 let answer = self.inner.call(request);
@@ -206,6 +211,13 @@ where
             }
         }
     }
+}
+
+/// Whether a request says that it is gRPC. Anything else could be sent by a page of another site without asking.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let rest = kind.and_then(|kind| kind.strip_prefix("application/grpc"));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
 }
 
 /// Counts and logs, and puts the request id where an error's trailers are.

@@ -15,7 +15,6 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::body::Body;
-use tonic_health::server::HealthReporter;
 use tower::{Service, ServiceBuilder};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use wire::claviger::v1::node_service_server::NodeServiceServer;
@@ -173,14 +172,15 @@ fn service(
     + 'static,
     ServeError,
 > {
-    let reflection = |()| {
+    let ours = wire::descriptors_for_callers().map_err(|_| ServeError::Broken)?;
+    let reflection = || {
         tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(wire::DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(&ours)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let v1 = reflection(()).build_v1().map_err(|_| ServeError::Broken)?;
-    let v1alpha = reflection(()).build_v1alpha().map_err(|_| ServeError::Broken)?;
-    let (_, health) = (HealthReporter::new(), tonic_health::server::health_reporter().1);
+    let v1 = reflection().build_v1().map_err(|_| ServeError::Broken)?;
+    let v1alpha = reflection().build_v1alpha().map_err(|_| ServeError::Broken)?;
+    let (_reporter, health) = tonic_health::server::health_reporter();
     let routes = app.routes().add_service(v1).add_service(v1alpha).add_service(health).prepare();
     let cors = CorsLayer::new()
         .allow_origin(Any)

@@ -6,7 +6,7 @@ use crate::id::{KeyId, OrganizationId};
 use crate::key::KeyValue;
 use crate::name::Name;
 use crate::policy::Permission;
-use crate::record::{Change, Key, Kind, RecordId};
+use crate::record::{Change, Grants, Key, Kind, RecordId};
 use crate::refusal::Refusal;
 use crate::resource::Grant;
 use crate::time::Timestamp;
@@ -58,6 +58,10 @@ impl Command for DuplicateKey {
     fn decide(self, context: &mut Context<'_>) -> Result<Decision<NewKey>, Refusal> {
         let permit = context.authorize_key(Permission::ManageKeys, self.id)?;
         let key = existing(context, self.id)?;
+        if key.expired(context.now) {
+            let rule = "has expired, and so would its copy: set its expiry first, or create another key";
+            return Err(Refusal::FailedPrecondition(format!("key {} {rule}", self.id)));
+        }
         let name = key.name.with_suffix(" (copy)");
         Ok(create(context, permit, key.organization, name, key.grants, key.expires_at))
     }
@@ -176,7 +180,7 @@ pub(super) fn create(
     permit: Permit,
     organization: OrganizationId,
     name: Name,
-    grants: Box<[Grant]>,
+    grants: Grants,
     expires_at: Option<Timestamp>,
 ) -> Decision<NewKey> {
     let new = new_key(context, organization, name, grants, expires_at);
@@ -187,7 +191,7 @@ pub(super) fn new_key(
     context: &mut Context<'_>,
     organization: OrganizationId,
     name: Name,
-    grants: Box<[Grant]>,
+    grants: Grants,
     expires_at: Option<Timestamp>,
 ) -> NewKey {
     let value = KeyValue::generate(context.rng);

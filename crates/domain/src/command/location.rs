@@ -115,7 +115,7 @@ impl NewParent {
     }
 }
 
-/// Moving takes the right at both ends: what stands under a parent is reached by the parent's owners.
+/// Moving takes the right on what moves and on where it goes. Whoever owned it through the parent it leaves loses it.
 fn authorize_move(
     context: &Context<'_>,
     moved: &Location,
@@ -127,13 +127,14 @@ fn authorize_move(
         return Ok(from.and(context.authorize(Permission::CreateLocation, top)?));
     };
     let permit = from.and(context.authorize(Permission::MoveLocation, Resource::Location(parent))?);
-    let lineage = check_parent(context, parent, moved.organization, height(context.view, moved.id))?;
-    if lineage.contains(Resource::Location(moved.id)) {
+    let lineage = Lineage::of(context.view, Resource::Location(parent));
+    if lineage.is_some_and(|lineage| lineage.contains(Resource::Location(moved.id))) {
         return Err(Refusal::invalid(
             "parent_location_id",
             "must not be the location itself or lie inside it",
         ));
     }
+    check_parent(context, parent, moved.organization, height(context.view, moved.id))?;
     Ok(permit)
 }
 
@@ -143,21 +144,20 @@ fn check_parent(
     parent: LocationId,
     organization: OrganizationId,
     levels: usize,
-) -> Result<Lineage, Refusal> {
+) -> Result<(), Refusal> {
     let lineage = Lineage::of(context.view, Resource::Location(parent));
     let lineage = lineage.filter(|lineage| lineage.organization() == organization);
     // One of another organization reads like one that does not exist.
     let lineage = lineage.ok_or(Refusal::NotFound(Kind::Location))?;
     let above = lineage.iter().filter(|step| matches!(step, Resource::Location(_))).count();
-    // A location inside itself is refused by the caller with a better word than its depth.
-    if above + levels > MAX_LOCATION_DEPTH && levels <= MAX_LOCATION_DEPTH {
+    if above + levels > MAX_LOCATION_DEPTH {
         let rule = format!(
             "must leave locations nested at most {MAX_LOCATION_DEPTH} deep; this makes {}",
             above + levels
         );
         return Err(Refusal::invalid("parent_location_id", rule));
     }
-    Ok(lineage)
+    Ok(())
 }
 
 /// How many levels a location and what is nested in it take.

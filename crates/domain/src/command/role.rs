@@ -8,6 +8,9 @@ use crate::refusal::Refusal;
 use crate::resource::Grant;
 
 /// Give a key one more role.
+///
+/// It takes the right on the resource and on everything the key reaches already. Were the resource enough, the
+/// owner of one machine could tie a key of others to it, whose owners could then not end their own key any more.
 #[derive(Clone, Copy, Debug)]
 pub struct AddRole {
     /// Which key.
@@ -22,6 +25,7 @@ impl Command for AddRole {
     fn decide(self, context: &mut Context<'_>) -> Result<Decision<()>, Refusal> {
         let permit = context.authorize(Permission::ManageKeys, self.grant.resource)?;
         let before = seen(context, self.key)?;
+        let permit = permit.and(context.authorize_key(Permission::ManageKeys, self.key)?);
         grants::organization_of(context.view, &[self.grant], Some(before.organization))
             .map_err(|_| Refusal::invalid("grants", "must lie in the organization of the key"))?;
         match before.grants.iter().find(|held| held.resource == self.grant.resource) {
@@ -85,6 +89,11 @@ impl Command for ChangeRole {
         let old = context.authorize(Permission::ManageKeys, self.old.resource)?;
         let permit = old.and(context.authorize(Permission::ManageKeys, self.new.resource)?);
         let before = seen(context, self.key)?;
+        let permit = match self.old.resource == self.new.resource {
+            true => permit,
+            // It reaches further than before: see `AddRole`.
+            false => permit.and(context.authorize_key(Permission::ManageKeys, self.key)?),
+        };
         grants::organization_of(context.view, &[self.new], Some(before.organization))
             .map_err(|_| Refusal::invalid("new_authorization", "must lie in the organization of the key"))?;
         let mut kept = without(&before, self.old)?;
@@ -104,8 +113,8 @@ impl Command for ChangeRole {
     }
 }
 
-/// The key whose roles are changed. Whoever owns the resource may give the key a role on it, also if the key
-/// belongs elsewhere in the organization; keys of other organizations are not there.
+/// The key whose roles are changed. Whoever owns a resource may take or change the role a key has on it, also if
+/// the key reaches elsewhere in the organization; keys of other organizations are not there.
 fn seen(context: &Context<'_>, id: KeyId) -> Result<Key, Refusal> {
     let key = context.view.key(id).ok_or(Refusal::NotFound(Kind::Key))?;
     match context.principal.organization() {

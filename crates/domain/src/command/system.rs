@@ -6,7 +6,7 @@ use crate::authorize::authorize_system;
 use crate::id::{OrganizationId, SigningKeyId};
 use crate::name::Name;
 use crate::policy::Permission;
-use crate::record::{Change, Kind, Location, Machine, Organization, RecordId, SigningKey};
+use crate::record::{Change, Grants, Kind, Location, Machine, Organization, RecordId, SigningKey};
 use crate::refusal::Refusal;
 use crate::resource::{Grant, Resource, Role};
 
@@ -73,7 +73,7 @@ impl Command for FoundFleet {
         let (machine, part) = super::machine::new(context, location.id, self.machine);
         let owner_key = new_key(context, organization.id, self.owner_key, owner_of(organization.id), None);
         let operator = Grant { role: Role::Operator, resource: Resource::Machine(machine.id) };
-        let operator_key = new_key(context, organization.id, self.operator_key, Box::new([operator]), None);
+        let operator_key = new_key(context, organization.id, self.operator_key, [operator].into(), None);
         let changes = vec![
             put(organization.clone()),
             put(location.clone()),
@@ -139,6 +139,6 @@ impl Command for ReplaceSigningKey {
     }
 }
 
-fn owner_of(organization: OrganizationId) -> Box<[Grant]> {
-    Box::new([Grant { role: Role::Owner, resource: Resource::Organization(organization) }])
+fn owner_of(organization: OrganizationId) -> Grants {
+    [Grant { role: Role::Owner, resource: Resource::Organization(organization) }].into()
 }

@@ -54,7 +54,6 @@ pub fn list_roles<V: View + ?Sized>(
     }
     let shown = |held: &RoleHeld| {
         (named.is_empty() || named.contains(&held.grant.resource))
-            && holds(view, principal, Permission::ReadRoles, held.grant.resource)
             && holds(view, principal, Permission::ManageKeys, held.grant.resource)
     };
     let keys = match super::keys::list_keys(view, principal, organization) {

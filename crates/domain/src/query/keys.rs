@@ -8,6 +8,7 @@ use crate::policy::Permission;
 use crate::record::{Key, Kind, RecordId};
 use crate::refusal::Refusal;
 use crate::resource::{Grant, Resource};
+use crate::time::Timestamp;
 use crate::verify::Principal;
 use crate::view::{Lineage, View};
 
@@ -94,7 +95,8 @@ pub fn get_key<'a, V: View + ?Sized>(
     }
 }
 
-/// The keys with a grant on exactly this machine, owners first: clients take the first one for a key that works.
+/// The keys with a grant on exactly this machine that are accepted now, owners first: clients take the first one
+/// for a key that works.
 ///
 /// # Errors
 /// Without `manage_keys` on the machine.
@@ -102,10 +104,11 @@ pub fn robot_keys<'a, V: View + ?Sized>(
     view: &'a V,
     principal: &Principal<'_>,
     machine: MachineId,
+    now: Timestamp,
 ) -> Result<Vec<ListedKey<'a>>, Refusal> {
     let resource = Resource::Machine(machine);
     let _permit = authorize(view, principal, Permission::ManageKeys, resource)?;
-    let keys = view.holders(resource).filter_map(|id| view.key(id));
+    let keys = view.holders(resource).filter_map(|id| view.key(id)).filter(|key| !key.expired(now));
     let mut keys: Vec<_> = keys.map(|key| listed(view, principal, key)).collect();
     let role = |key: &Key| key.grants.iter().find(|grant| grant.resource == resource).map(|grant| grant.role);
     keys.sort_by_key(|listed| role(listed.key));

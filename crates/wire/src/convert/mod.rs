@@ -57,13 +57,13 @@ pub fn timestamp(time: Timestamp) -> prost_types::Timestamp {
 /// Reads a point in time out of a field; finer than a microsecond is cut off.
 ///
 /// # Errors
-/// Where it lies outside the years 1 to 9999 or its nanoseconds are none.
+/// Where it lies outside the years 1 to 9998 (calendars end a little before 9999 does) or its nanoseconds are none.
 pub fn parse_timestamp(field: &str, time: prost_types::Timestamp) -> Result<Timestamp, Refusal> {
     const YEAR_1: i64 = -62_135_596_800;
-    const YEAR_9999: i64 = 253_402_300_799;
+    const YEAR_9998: i64 = 253_370_764_799;
     let prost_types::Timestamp { seconds, nanos } = time;
-    if !(YEAR_1..=YEAR_9999).contains(&seconds) || !(0..1_000_000_000).contains(&nanos) {
-        return Err(Refusal::invalid(field, "must be a point in time between the years 1 and 9999"));
+    if !(YEAR_1..=YEAR_9998).contains(&seconds) || !(0..1_000_000_000).contains(&nanos) {
+        return Err(Refusal::invalid(field, "must be a point in time between the years 1 and 9998"));
     }
     Ok(Timestamp::from_micros(seconds * 1_000_000 + i64::from(nanos / 1_000)))
 }

@@ -131,8 +131,8 @@ pub(super) async fn of_robot(
 ) -> Result<pb::GetRobotApiKeysResponse, Failure> {
     let machine = convert::id("robot_id", &request.robot_id)?;
     let uses = (Permission::ManageKeys, Resource::Machine(machine));
-    let api_keys = app.engine.read(call, Some(uses), |state, principal, _| {
-        let keys = query::robot_keys(state, principal, machine)?;
+    let api_keys = app.engine.read(call, Some(uses), |state, principal, now| {
+        let keys = query::robot_keys(state, principal, machine, now)?;
         Ok(keys.iter().map(|listed| viam::key(listed.key, &listed.grants)).collect())
     })?;
     Ok(pb::GetRobotApiKeysResponse { api_keys })

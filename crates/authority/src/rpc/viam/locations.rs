@@ -74,7 +74,8 @@ pub(super) async fn update(
     };
     let command = UpdateLocation {
         id: convert::id("location_id", &location_id)?,
-        name: convert::optional_name("name", name.as_deref())?,
+        // Given and empty: as it is. The SDK's own documentation moves locations that way.
+        name: convert::optional_name("name", name.as_deref().filter(|name| !name.is_empty()))?,
         parent,
         region: convert::optional_name("region", region.as_deref())?,
     };

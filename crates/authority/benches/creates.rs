@@ -1,0 +1,180 @@
+//! Durable key creation, against the disk and against a bare loop that writes the same rows.
+//!
+//! `cargo bench -p authority --bench creates`; `TMPDIR` chooses the disk.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints")]
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
+
+mod common;
+
+use std::fs::File;
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use authority::engine::Engine;
+use authority::{Absent, Authority, DataDir, MasterKeySource};
+use common::{ROUNDS, in_flight, median, per_second};
+use domain::command::{CreateKey, FoundFleet};
+use domain::{Grant, Name, Resource, Role, encode_record};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, QueryBuilder, Sqlite, SqliteConnection};
+use tokio::sync::Mutex;
+
+const CALLERS: usize = 32;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(run());
+}
+
+async fn run() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = DataDir::new(folder.path().join("data"));
+    let authority = Authority::open(data, Absent::Create, MasterKeySource::DataDir).await.unwrap();
+    let engine = authority.engine.clone();
+    let command = create(&engine).await;
+
+    let mut one = Vec::new();
+    let mut yardstick = File::create(folder.path().join("yardstick")).unwrap();
+    for _ in 0..ROUNDS {
+        let syncs = per_second(|| {
+            synced_write(&mut yardstick);
+            async { 1 }
+        })
+        .await;
+        let creates = per_second(|| async {
+            engine.command("bench", command.clone()).await.unwrap();
+            1
+        })
+        .await;
+        println!("  one caller: {creates:7.0} creates/s, {syncs:7.0} syncs of 8 KiB/s");
+        one.push(creates / syncs);
+    }
+
+    let bare = Arc::new(Mutex::new(Bare::open(&folder.path().join("bare.db")).await));
+    let (mut many, mut shared) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let (entries, commits) = engine.shared().metrics.written();
+        let creates = in_flight(CALLERS, |_| {
+            let (engine, command) = (engine.clone(), command.clone());
+            move || {
+                let (engine, command) = (engine.clone(), command.clone());
+                Box::pin(async move {
+                    engine.command("bench", command).await.unwrap();
+                })
+            }
+        })
+        .await;
+        let (entries_now, commits_now) = engine.shared().metrics.written();
+        let a_sync = (entries_now - entries) as f64 / (commits_now - commits) as f64;
+        // As many to a commit as ours had.
+        let batch = (a_sync.round() as u64).max(1);
+        let rows = rows_of(&engine, entries, batch).await;
+        let loops = per_second(|| async { bare.lock().await.write(&rows).await }).await;
+        println!(
+            "  {CALLERS} callers: {creates:7.0} creates/s, {a_sync:4.1} a sync; bare loop {loops:7.0}/s"
+        );
+        many.push(creates / loops);
+        shared.push(a_sync);
+    }
+    println!("one caller: creates / syncs of this disk (limit 0.50)     {:.2}", median(&mut one));
+    println!("{CALLERS} callers: creates a sync (limit 8.0)                   {:.1}", median(&mut shared));
+    println!("{CALLERS} callers: creates / bare loop of the same rows (0.50)  {:.2}", median(&mut many));
+    drop(engine);
+    authority.close().await;
+}
+
+/// A fleet, and the command that makes one more key for it.
+async fn create(engine: &Engine) -> CreateKey {
+    let name = |text| Name::parse(text).unwrap();
+    let command = FoundFleet {
+        organization: name("organization"),
+        location: name("location"),
+        machine: name("machine"),
+        owner_key: name("owner"),
+        operator_key: name("operator"),
+    };
+    let fleet = engine.command("bench", command).await.unwrap();
+    let grant = Grant { role: Role::Operator, resource: Resource::Machine(fleet.machine.id) };
+    CreateKey { organization: None, name: name("one of many keys"), grants: vec![grant], expires_at: None }
+}
+
+fn synced_write(file: &mut File) {
+    file.seek(SeekFrom::Start(0)).unwrap();
+    file.write_all(&[0xa5; 8_192]).unwrap();
+    file.sync_data().unwrap();
+}
+
+/// A row of the journal and the record it left.
+struct Rows {
+    at: i64,
+    hash: Vec<u8>,
+    body: String,
+    id: String,
+    value: String,
+}
+
+/// What the engine wrote, to be written again.
+async fn rows_of(engine: &Engine, after: u64, batch: u64) -> Vec<Rows> {
+    let entries = engine.journal().entries(after, u32::try_from(batch).unwrap()).await.unwrap();
+    let record = |entry: &journal::StoredEntry| {
+        let at = domain::Timestamp::from_micros(entry.at);
+        let recorded = domain::Recorded::decode(entry.seq, at, &entry.body).unwrap();
+        match recorded.changes().first() {
+            Some(domain::Change::Put(record)) => encode_record(record).unwrap(),
+            _ => String::new(),
+        }
+    };
+    let rows = entries.iter().map(|entry| Rows {
+        at: entry.at,
+        hash: entry.hash.as_bytes().to_vec(),
+        body: entry.body.clone(),
+        id: format!("{:032}", entry.seq),
+        value: record(entry),
+    });
+    rows.collect()
+}
+
+/// A database with the same two tables, and nothing but SQL in front of it.
+struct Bare {
+    connection: SqliteConnection,
+    seq: i64,
+}
+
+impl Bare {
+    async fn open(path: &Path) -> Self {
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+        let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
+        let mut connection = options.disable_statement_logging().connect().await.unwrap();
+        let tables = "CREATE TABLE journal (seq BIGINT PRIMARY KEY, at BIGINT, hash BLOB, entry TEXT); \
+                      CREATE TABLE record (kind TEXT, id TEXT, seq BIGINT, value TEXT, PRIMARY KEY (kind, id))";
+        sqlx::raw_sql(tables).execute(&mut connection).await.unwrap();
+        Self { connection, seq: 0 }
+    }
+
+    /// One transaction, one statement a table. How many entries were written.
+    async fn write(&mut self, rows: &[Rows]) -> u64 {
+        let first = self.seq;
+        self.seq += i64::try_from(rows.len()).unwrap();
+        let numbered = || (first + 1..).zip(rows);
+        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO journal (seq, at, hash, entry) ");
+        insert.push_values(numbered(), |mut values, (seq, row)| {
+            values
+                .push_bind(seq)
+                .push_bind(row.at)
+                .push_bind(row.hash.as_slice())
+                .push_bind(row.body.as_str());
+        });
+        insert.build().execute(&mut *transaction).await.unwrap();
+        let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO record (kind, id, seq, value) ");
+        insert.push_values(numbered(), |mut values, (seq, row)| {
+            let id = format!("{seq:012}-{}", row.id);
+            values.push_bind("key").push_bind(id).push_bind(seq).push_bind(row.value.as_str());
+        });
+        insert.build().execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+        rows.len() as u64
+    }
+}
