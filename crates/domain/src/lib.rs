@@ -23,6 +23,7 @@ mod id;
 mod key;
 mod name;
 pub mod policy;
+mod positions;
 pub mod query;
 mod record;
 mod refusal;

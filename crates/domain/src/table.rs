@@ -1,14 +1,14 @@
 //! A table of records that are found by their id.
 //!
-//! The records lie densely one behind the other; beside them a small table of positions, four bytes each. At a
-//! million keys the positions still fit the processor's cache, so a look-up costs one trip to memory, for the
-//! record itself, and the whole takes half the memory of a hash table that holds the records.
+//! The records lie densely one behind the other; beside them is [`Positions`], a word each. A look-up costs one
+//! trip to memory for the position and one for the record, and the whole takes half the memory of a hash table
+//! that holds the records.
 
 use std::hash::{BuildHasher as _, Hash};
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
+
+use crate::positions::{Positions, Tag};
 
 /// A record that knows its id.
 pub(crate) trait Keyed {
@@ -22,14 +22,14 @@ pub(crate) trait Keyed {
 /// Records by id.
 #[derive(Debug)]
 pub(crate) struct Table<R> {
-    positions: HashTable<u32>,
+    positions: Positions,
     records: Vec<R>,
     hasher: RandomState,
 }
 
 impl<R> Default for Table<R> {
     fn default() -> Self {
-        Self { positions: HashTable::new(), records: Vec::new(), hasher: RandomState::default() }
+        Self { positions: Positions::default(), records: Vec::new(), hasher: RandomState::default() }
     }
 }
 
@@ -37,8 +37,7 @@ impl<R: Keyed> Table<R> {
     /// The record with this id.
     #[inline]
     pub(crate) fn get(&self, id: R::Id) -> Option<&R> {
-        let position = self.positions.find(self.hasher.hash_one(id), |position| self.is_at(*position, id))?;
-        self.records.get(*position as usize)
+        self.records.get(self.position(id)? as usize)
     }
 
     /// How many there are.
@@ -54,50 +53,38 @@ impl<R: Keyed> Table<R> {
     /// Puts a record in the place of the one with its id, if there is one.
     pub(crate) fn insert(&mut self, record: R) {
         let id = record.id();
-        let Self { positions, records, hasher } = self;
-        let at = |position: &u32| records.get(*position as usize);
-        let entry = positions.entry(
-            hasher.hash_one(id),
-            |position| at(position).is_some_and(|there| there.id() == id),
-            // A position always has its record; were it not so, the record could only not be found.
-            |position| at(position).map_or(0, |there| hasher.hash_one(there.id())),
-        );
-        match entry {
-            Entry::Occupied(entry) => {
-                if let Some(place) = records.get_mut(*entry.get() as usize) {
-                    *place = record;
-                }
-            }
-            Entry::Vacant(entry) => {
-                // Four billion records do not fit the memory that this process could have.
-                let position = u32::try_from(records.len()).unwrap_or(u32::MAX);
-                entry.insert(position);
-                records.push(record);
-            }
+        if let Some(place) = self.position(id).and_then(|at| self.records.get_mut(at as usize)) {
+            *place = record;
+            return;
         }
+        // Four billion records do not fit the memory that this process could have.
+        let position = u32::try_from(self.records.len()).unwrap_or(u32::MAX);
+        self.positions.insert(self.tag(id), position);
+        self.records.push(record);
     }
 
     /// Takes a record out. The last one moves into its place.
     pub(crate) fn remove(&mut self, id: R::Id) {
-        let Self { positions, records, hasher } = self;
-        let found = positions.find_entry(hasher.hash_one(id), |position| {
-            records.get(*position as usize).is_some_and(|there| there.id() == id)
-        });
-        let Ok(entry) = found else { return };
-        let (free, _) = entry.remove();
-        let last = u32::try_from(records.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        records.swap_remove(free as usize);
-        if let Some(moved) = records.get(free as usize)
-            && let Some(position) =
-                positions.find_mut(hasher.hash_one(moved.id()), |position| *position == last)
-        {
-            *position = free;
+        let Some(free) = self.position(id) else { return };
+        let last = u32::try_from(self.records.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        self.positions.remove(self.tag(id), free);
+        self.records.swap_remove(free as usize);
+        if let Some(moved) = self.records.get(free as usize) {
+            let tag = self.tag(moved.id());
+            self.positions.remove(tag, last);
+            self.positions.insert(tag, free);
         }
     }
 
     #[inline]
-    fn is_at(&self, position: u32, id: R::Id) -> bool {
-        self.records.get(position as usize).is_some_and(|there| there.id() == id)
+    fn tag(&self, id: R::Id) -> Tag {
+        Tag::of(self.hasher.hash_one(id))
+    }
+
+    #[inline]
+    fn position(&self, id: R::Id) -> Option<u32> {
+        let is_it = |at: u32| self.records.get(at as usize).is_some_and(|there| there.id() == id);
+        self.positions.find(self.tag(id), is_it)
     }
 }
 
