@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use domain::SigningKeyId;
 use domain::command::ReplaceSigningKey;
@@ -11,6 +12,7 @@ use journal::{Absent, Head, Journal, OpenError, Options};
 use rand_core::UnwrapErr;
 use tokio::task::JoinHandle;
 
+use crate::audit::{self, AuditError};
 use crate::clock::Clock;
 use crate::data::DataDir;
 use crate::engine::Engine;
@@ -50,6 +52,9 @@ pub enum StartError {
     /// The database cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The database is not whole.
+    #[error("the database was not closed well, and it is not whole")]
+    Audit(#[from] AuditError),
     /// What is in the database cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -107,7 +112,20 @@ impl Authority {
         if absent == Absent::Create {
             data.create().map_err(|source| StartError::Folder { path: data.root().to_owned(), source })?;
         }
+        // A file of one time under a log of another opens well and is neither: what a crash left is checked.
+        let to_be_checked = data.to_be_checked();
         let journal = Journal::open(&data.database(), Options { absent, views: store::VIEWS }).await?;
+        if to_be_checked {
+            let started = Instant::now();
+            let head = audit::check(&journal, None).await?;
+            let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            tracing::info!(
+                seq = head.seq,
+                micros,
+                "the database was not closed well; it was checked and is whole"
+            );
+        }
+        data.checked();
         let fresh = journal.head() == Head::EMPTY;
         let master = match master {
             MasterKeySource::Given(key) => key,

@@ -56,6 +56,36 @@ impl DataDir {
         self.root.join("claviger.sock")
     }
 
+    /// The log that the database leaves beside it when its process is killed.
+    fn log(&self) -> PathBuf {
+        self.root.join("claviger.db-wal")
+    }
+
+    /// There while a database that was found with a log is not checked yet.
+    fn unchecked(&self) -> PathBuf {
+        self.root.join("unchecked")
+    }
+
+    /// Whether the database has to be checked: a log was found beside it, now or at a start that did not get to the
+    /// end of its check. To be asked before the database is opened, which empties the log.
+    pub(crate) fn to_be_checked(&self) -> bool {
+        let log = fs::metadata(self.log()).is_ok_and(|log| log.len() > 0);
+        if log && let Err(error) = write_private(&self.unchecked(), b"") {
+            // A full disk: it is checked now, and at the next start only if there is a log again.
+            tracing::warn!(%error, "the check of the database cannot be noted");
+        }
+        log || self.unchecked().exists()
+    }
+
+    /// The database was checked and is whole.
+    pub(crate) fn checked(&self) {
+        if let Err(error) = fs::remove_file(self.unchecked())
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "the next start will check the database once more");
+        }
+    }
+
     /// Where self-made certificates are kept.
     #[must_use]
     pub fn tls(&self) -> PathBuf {

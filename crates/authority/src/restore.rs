@@ -11,15 +11,16 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use domain::{Recorded, StoredError, Timestamp};
-use journal::{Absent, CommitError, Hash, Head, Journal, NewEntry, OpenError, Options, VerifyError};
+use journal::{Absent, CommitError, Head, Journal, NewEntry, OpenError, Options};
 use serde::{Deserialize, Serialize};
 
+use crate::audit::{self, AuditError};
 use crate::authority::{Authority, MasterKeySource, SigningKeys, StartError};
 use crate::data::DataDir;
 use crate::mark::Mark;
 use crate::master::{MasterKey, MasterKeyError};
 use crate::store;
-use crate::tokens;
+use crate::tokens::TokenKeys;
 
 const NOTE: &str = "unconfirmed";
 
@@ -81,25 +82,54 @@ pub(crate) async fn unconfirmed(
     Ok((!holds).then_some(Unconfirmed::PutBack { expected: mark.seq, found }))
 }
 
-/// One entry in an exported journal: a line of JSON.
+/// A line of an exported journal.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct ExportedEntry {
-    seq: u64,
-    /// Microseconds since the epoch.
-    at: i64,
-    /// Hexadecimal.
-    hash: String,
-    /// As it is stored, to the byte: the hash covers it.
-    entry: String,
+#[serde(untagged)]
+pub enum ExportedLine {
+    /// An entry.
+    Entry {
+        /// Its place.
+        seq: u64,
+        /// Microseconds since the epoch.
+        at: i64,
+        /// Hexadecimal.
+        hash: String,
+        /// As it is stored, to the byte: the hash covers it.
+        entry: String,
+    },
+    /// The end of an export: up to here it is complete. Exports may be put one behind the other.
+    End {
+        /// The last entry there was.
+        complete_to: u64,
+        /// Its hash.
+        hash: String,
+    },
 }
 
-impl ExportedEntry {
+impl ExportedLine {
     /// The exported form of a stored entry.
     #[must_use]
     pub fn of(stored: &journal::StoredEntry) -> Self {
         let journal::StoredEntry { seq, at, hash, body } = stored;
-        Self { seq: *seq, at: *at, hash: hash.to_string(), entry: body.clone() }
+        Self::Entry { seq: *seq, at: *at, hash: hash.to_string(), entry: body.clone() }
     }
+
+    /// The end of an export that is complete up to this head.
+    #[must_use]
+    pub fn end(head: Head) -> Self {
+        Self::End { complete_to: head.seq, hash: head.hash.to_string() }
+    }
+}
+
+/// Which master key the restored authority has.
+#[derive(Debug)]
+pub enum RestoredKey {
+    /// The one that is there: in the data folder, or given by the environment.
+    AsItIs(MasterKeySource),
+    /// The one that was exported to this file.
+    Exported(PathBuf),
+    /// A new one, because the old one is lost.
+    New,
 }
 
 /// What to restore, and from what.
@@ -109,10 +139,8 @@ pub struct Restore {
     pub data: DataDir,
     /// The backup.
     pub from: PathBuf,
-    /// The master key that was exported; the one in the data folder if absent.
-    pub master_key: Option<PathBuf>,
-    /// Make a new master key: the old one is lost.
-    pub new_master_key: bool,
+    /// With which master key.
+    pub master: RestoredKey,
     /// The journal exported since the backup.
     pub replay: Option<PathBuf>,
     /// Move aside a database that is there.
@@ -156,7 +184,7 @@ pub enum RestoreError {
     },
     /// The backup is damaged or not one.
     #[error("the backup does not verify: restore another one")]
-    Verify(#[from] VerifyError),
+    Audit(#[from] AuditError),
     /// The backup or the data folder cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -188,112 +216,159 @@ pub enum RestoreError {
 }
 
 impl Restore {
-    /// Restores. Everything is checked on a copy beside the data before anything takes its place.
+    /// Restores. Everything is checked on a copy beside the data before anything takes its place; until then the data
+    /// folder is as it was, and stays so if anything is wrong.
     ///
     /// # Errors
     /// What is wrong and what to do about it.
     pub async fn run(self) -> Result<Restored, RestoreError> {
-        let database = self.data.database();
-        if database.exists() && !self.replace {
-            return Err(RestoreError::Occupied(database));
+        let Self { data, from, master, replay, replace } = self;
+        let database = data.database();
+        if database.exists() {
+            if !replace {
+                return Err(RestoreError::Occupied(database));
+            }
+            free_of_others(&database).await?;
         }
-        self.data.create().map_err(|source| file("make", self.data.root(), source))?;
-        let draft = self.data.root().join("restoring.db");
-        remove_database(&draft)?;
-        copy_private(&self.from, &draft)?;
-        let (head, at, replayed) = self.prepare(&draft).await?;
-        let moved_aside = if database.exists() { Some(self.move_aside(&database).await?) } else { None };
-        fs::rename(&draft, &database).map_err(|source| file("put in place", &database, source))?;
-        remove_database(&draft)?;
+        data.create().map_err(|source| file("make", data.root(), source))?;
+        let draft = Draft::new(data.root().join("restoring.db"), &from)?;
+        let (head, at, replayed) = draft.prepare(&data, &master, replay.as_deref()).await?;
+        let moved_aside = move_aside(&data, &master)?;
+        fs::rename(&draft.path, &database).map_err(|source| file("put in place", &database, source))?;
+        drop(draft);
         // The mark speaks of the history that is gone.
-        remove_if_there(&self.data.mark())?;
-        self.end_tokens().await?;
-        let unconfirmed = self.replay.is_none().then_some(Unconfirmed::Restored { seq: head.seq, at });
+        remove_if_there(&data.mark())?;
+        let master = match master {
+            RestoredKey::AsItIs(source) => source,
+            RestoredKey::Exported(path) => {
+                MasterKey::read(&path)?.write(&data.master_key())?;
+                MasterKeySource::DataDir
+            }
+            RestoredKey::New => {
+                MasterKey::create(&data.master_key())?;
+                MasterKeySource::DataDir
+            }
+        };
+        // A new signing key: every token from before is void.
+        let authority = Authority::open_with(data, Absent::Refuse, master, SigningKeys::Replace).await?;
+        authority.close().await;
+        let unconfirmed = replay.is_none().then_some(Unconfirmed::Restored { seq: head.seq, at });
         Ok(Restored { seq: head.seq, at, replayed, moved_aside, unconfirmed })
+    }
+}
+
+/// The copy of a backup that is checked before it takes its place; gone when it is dropped.
+struct Draft {
+    path: PathBuf,
+}
+
+impl Draft {
+    fn new(path: PathBuf, from: &Path) -> Result<Self, RestoreError> {
+        remove_database(&path)?;
+        let draft = Self { path };
+        copy_private(from, &draft.path)?;
+        Ok(draft)
     }
 
     /// Checks the copy, replays onto it, and notes that it waits to be confirmed.
-    async fn prepare(&self, draft: &Path) -> Result<(Head, Timestamp, u64), RestoreError> {
-        let journal = Journal::open(draft, Options { absent: Absent::Refuse, views: store::VIEWS }).await?;
-        let done = self.prepare_open(&journal).await;
+    async fn prepare(
+        &self,
+        data: &DataDir,
+        master: &RestoredKey,
+        replay: Option<&Path>,
+    ) -> Result<(Head, Timestamp, u64), RestoreError> {
+        let options = Options { absent: Absent::Refuse, views: store::VIEWS };
+        let journal = Journal::open(&self.path, options).await?;
+        let done = prepare(&journal, data, master, replay).await;
         journal.close().await?;
         done
     }
+}
 
-    async fn prepare_open(&self, journal: &Journal) -> Result<(Head, Timestamp, u64), RestoreError> {
-        journal.verify(None).await?;
-        self.check_master_key(journal).await?;
-        let replayed = match &self.replay {
-            Some(path) => replay(journal, path).await?,
-            None => 0,
-        };
-        let head = journal.head();
-        let at = store::newest_time(journal).await?;
-        let note = Unconfirmed::Restored { seq: head.seq, at };
-        let note = self.replay.is_none().then(|| serde_json::to_string(&note).unwrap_or_default());
-        journal.set_note(NOTE, note.as_deref()).await?;
-        Ok((head, at, replayed))
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Err(error) = remove_database(&self.path) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a draft was left behind");
+        }
     }
+}
 
-    /// Finds the master key before anything is changed; a wrong one would be noticed too late.
-    async fn check_master_key(&self, journal: &Journal) -> Result<(), RestoreError> {
-        let path = self.data.master_key();
-        let key = match &self.master_key {
-            _ if self.new_master_key => return Ok(()),
-            Some(exported) => MasterKey::read(exported)?,
-            None => MasterKey::read(&path)?,
-        };
-        let mut sealed = Vec::new();
-        journal
-            .for_each_record(|record| {
-                if record.kind == domain::Kind::SigningKey.name() {
-                    sealed.push(domain::decode_record(&record.kind, &record.id, &record.value)?);
-                }
-                Ok::<(), store::LoadError>(())
-            })
-            .await
-            .map_err(StartError::Load)?;
-        let keys = sealed.iter().filter_map(|record| match record {
-            domain::Record::SigningKey(key) => Some(key),
-            _ => None,
-        });
-        tokens::TokenKeys::unseal(&key, keys)?;
-        if self.master_key.is_some() {
-            key.write(&path)?;
-        }
-        Ok(())
-    }
+async fn prepare(
+    journal: &Journal,
+    data: &DataDir,
+    master: &RestoredKey,
+    replay: Option<&Path>,
+) -> Result<(Head, Timestamp, u64), RestoreError> {
+    audit::check(journal, None).await?;
+    check_master_key(journal, data, master).await?;
+    let replayed = match replay {
+        Some(path) => replay_onto(journal, path).await?,
+        None => 0,
+    };
+    let head = journal.head();
+    let at = store::newest_time(journal).await?;
+    let note = Unconfirmed::Restored { seq: head.seq, at };
+    let note = replay.is_none().then(|| serde_json::to_string(&note).unwrap_or_default());
+    journal.set_note(NOTE, note.as_deref()).await?;
+    Ok((head, at, replayed))
+}
 
-    async fn move_aside(&self, database: &Path) -> Result<PathBuf, RestoreError> {
-        // Opening it takes its lock, so a running authority is noticed; closing it empties its log into it. One
-        // that is damaged is moved as it is.
-        match Journal::open(database, Options { absent: Absent::Refuse, views: &[] }).await {
-            Ok(journal) => journal.close().await?,
-            Err(error @ OpenError::InUse { .. }) => return Err(error.into()),
-            Err(error) => tracing::warn!(%error, "the database that was there could not be opened"),
+/// Finds the master key before anything is changed; a wrong one would be noticed too late.
+async fn check_master_key(
+    journal: &Journal,
+    data: &DataDir,
+    master: &RestoredKey,
+) -> Result<(), RestoreError> {
+    let read;
+    let key = match master {
+        RestoredKey::New => return Ok(()),
+        RestoredKey::AsItIs(MasterKeySource::Given(key)) => key,
+        RestoredKey::AsItIs(MasterKeySource::DataDir) => {
+            read = MasterKey::read(&data.master_key())?;
+            &read
         }
-        let numbered = |number: u32| self.data.root().join(format!("claviger.db.before-restore-{number}"));
-        let aside = (1..).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| numbered(0));
-        for suffix in ["", "-wal", "-shm"] {
-            let (from, to) = (suffixed(database, suffix), suffixed(&aside, suffix));
-            if from.exists() {
-                fs::rename(&from, to).map_err(|source| file("move aside", &from, source))?;
-            }
+        RestoredKey::Exported(path) => {
+            read = MasterKey::read(path)?;
+            &read
         }
-        Ok(aside)
-    }
+    };
+    let state = store::load(journal).await.map_err(StartError::Load)?;
+    TokenKeys::unseal(key, state.signing_keys())?;
+    Ok(())
+}
 
-    /// Signs with a new key from now on, so that every token from before is void.
-    async fn end_tokens(&self) -> Result<(), RestoreError> {
-        if self.new_master_key {
-            MasterKey::create(&self.data.master_key())?;
+/// Takes the database's lock for a moment, so that a running authority is noticed, and empties its log into it.
+async fn free_of_others(database: &Path) -> Result<(), RestoreError> {
+    match Journal::open(database, Options { absent: Absent::Refuse, views: &[] }).await {
+        Ok(journal) => Ok(journal.close().await?),
+        Err(error @ OpenError::InUse { .. }) => Err(error.into()),
+        // One that is damaged is moved as it is.
+        Err(error) => {
+            tracing::warn!(%error, "the database that was there could not be opened");
+            Ok(())
         }
-        let master = MasterKeySource::DataDir;
-        let authority =
-            Authority::open_with(self.data.clone(), Absent::Refuse, master, SigningKeys::Replace).await?;
-        authority.close().await;
-        Ok(())
     }
+}
+
+/// Moves whatever is left of a database out of the way, a log without its database included; with it the master key
+/// that opens it, if another one takes its place. Tells where the database is now.
+fn move_aside(data: &DataDir, master: &RestoredKey) -> Result<Option<PathBuf>, RestoreError> {
+    let numbered = |path: &Path, number: u32| suffixed(path, &format!(".before-restore-{number}"));
+    let (database, key) = (data.database(), data.master_key());
+    let free = |number: &u32| !numbered(&database, *number).exists() && !numbered(&key, *number).exists();
+    let number = (1..).find(free).unwrap_or(0);
+    let aside = numbered(&database, number);
+    let there = database.exists();
+    for suffix in ["", "-wal", "-shm"] {
+        let (from, to) = (suffixed(&database, suffix), suffixed(&aside, suffix));
+        if from.exists() {
+            fs::rename(&from, to).map_err(|source| file("move aside", &from, source))?;
+        }
+    }
+    if !matches!(master, RestoredKey::AsItIs(_)) && key.exists() {
+        fs::rename(&key, numbered(&key, number)).map_err(|source| file("move aside", &key, source))?;
+    }
+    Ok(there.then_some(aside))
 }
 
 /// Accepts the state as it is: what was revoked after it was saved is not revoked any more.
@@ -323,55 +398,103 @@ async fn confirm_open(journal: &Journal, data: &DataDir) -> Result<Option<Unconf
 }
 
 /// Appends the entries of an exported journal that the backup does not have, each with the place, time and hash
-/// it had.
-async fn replay(journal: &Journal, path: &Path) -> Result<u64, RestoreError> {
+/// it had. It must say that it is complete, and reach at least as far as the backup: one that is cut off or older
+/// tells nothing about what was revoked since.
+async fn replay_onto(journal: &Journal, path: &Path) -> Result<u64, RestoreError> {
+    let backup = journal.head().seq;
     let lines = BufReader::new(File::open(path).map_err(|source| file("open", path, source))?).lines();
-    let mut replayed = 0;
-    for (number, text) in lines.enumerate() {
+    let (mut replayed, mut number, mut complete_to) = (0, 0, None);
+    for text in lines {
+        number += 1;
+        let problem = |problem: String| RestoreError::Replay { path: path.to_owned(), line: number, problem };
         let text = text.map_err(|source| file("read", path, source))?;
-        let problem =
-            |problem: String| RestoreError::Replay { path: path.to_owned(), line: number + 1, problem };
-        let line: ExportedEntry = serde_json::from_str(&text).map_err(|error| {
-            problem(format!("is not an exported entry ({error}): export the journal again"))
-        })?;
-        replayed += u64::from(replay_line(journal, &line, problem).await?);
+        let line: ExportedLine = serde_json::from_str(&text)
+            .map_err(|_| problem("is no line of an exported journal: export it again".to_owned()))?;
+        complete_to = None;
+        match line {
+            ExportedLine::Entry { seq, at, hash, entry } => {
+                let stored = Replayed { seq, at, hash, entry };
+                replayed += u64::from(stored.onto(journal, &problem).await?);
+            }
+            ExportedLine::End { complete_to: seq, hash } => {
+                expect_known(journal, seq, &hash, &problem).await?;
+                complete_to = Some(seq);
+            }
+        }
     }
-    Ok(replayed)
+    let problem = |problem: String| RestoreError::Replay { path: path.to_owned(), line: number, problem };
+    match complete_to {
+        None => Err(problem(
+            "is the last one, and does not say that the export is complete: it was cut off".to_owned(),
+        )),
+        Some(seq) if seq < backup => {
+            let told = format!(
+                "ends at entry {seq}, before the backup, which has entry {backup}: it tells nothing since"
+            );
+            Err(problem(told))
+        }
+        Some(_) => Ok(replayed),
+    }
 }
 
-/// Whether the line was new.
-async fn replay_line(
+/// Fails unless the journal has this entry with this hash.
+async fn expect_known(
     journal: &Journal,
-    line: &ExportedEntry,
-    problem: impl Fn(String) -> RestoreError,
-) -> Result<bool, RestoreError> {
-    let head = journal.head();
-    let other = || problem(format!("entry {} belongs to another history than this backup", line.seq));
-    if line.seq <= head.seq {
-        let known = journal.entries(line.seq.saturating_sub(1), 1).await?;
-        let same = known.first().is_some_and(|entry| entry.hash.to_string() == line.hash);
-        return if same { Ok(false) } else { Err(other()) };
-    }
-    if line.seq != head.seq + 1 {
-        let wanted = head.seq + 1;
+    seq: u64,
+    hash: &str,
+    problem: &impl Fn(String) -> RestoreError,
+) -> Result<(), RestoreError> {
+    if seq > journal.head().seq {
+        let last = journal.head().seq;
         return Err(problem(format!(
-            "is entry {}, but entry {wanted} comes next: export from there",
-            line.seq
+            "says that entry {seq} was exported, but entry {last} is the last one here"
         )));
     }
-    let recorded = Recorded::decode(line.seq, Timestamp::from_micros(line.at), &line.entry)?;
-    let new = NewEntry {
-        at: line.at,
-        body: line.entry.clone(),
-        changes: recorded.changes().iter().map(store::encode_change).collect::<Result<_, _>>()?,
-        documents: Vec::new(),
-    };
-    let expected: Hash = line.hash.parse().map_err(|_| problem("has a hash that is none".to_owned()))?;
-    if head.next(line.at, &line.entry).hash != expected {
-        return Err(other());
+    let known = journal.entries(seq.saturating_sub(1), 1).await?;
+    let empty = seq == 0 && hash == Head::EMPTY.hash.to_string();
+    if empty || known.first().is_some_and(|entry| entry.seq == seq && entry.hash.to_string() == hash) {
+        return Ok(());
     }
-    journal.begin().await?.commit(vec![new]).await?;
-    Ok(true)
+    Err(problem(format!("entry {seq} belongs to another history than this backup")))
+}
+
+/// An entry on its way back into the journal.
+struct Replayed {
+    seq: u64,
+    at: i64,
+    hash: String,
+    entry: String,
+}
+
+impl Replayed {
+    /// Whether it was new.
+    async fn onto(
+        self,
+        journal: &Journal,
+        problem: &impl Fn(String) -> RestoreError,
+    ) -> Result<bool, RestoreError> {
+        let Self { seq, at, hash, entry } = self;
+        let head = journal.head();
+        if seq <= head.seq {
+            expect_known(journal, seq, &hash, problem).await?;
+            return Ok(false);
+        }
+        if seq != head.seq + 1 {
+            let wanted = head.seq + 1;
+            return Err(problem(format!("is entry {seq}, but entry {wanted} comes next: export from there")));
+        }
+        if head.next(at, &entry).hash.to_string() != hash {
+            return Err(problem(format!(
+                "entry {seq} was edited, or belongs to another history than this backup"
+            )));
+        }
+        let recorded = Recorded::decode(seq, Timestamp::from_micros(at), &entry);
+        let recorded = recorded.map_err(|error| problem(error.to_string()))?;
+        let changes = recorded.changes().iter().map(store::encode_change).collect::<Result<_, _>>()?;
+        let new = NewEntry { at, body: entry, changes, documents: Vec::new() };
+        journal.begin().await?.commit(vec![new]).await?;
+        Ok(true)
+    }
 }
 
 fn copy_private(from: &Path, to: &Path) -> Result<(), RestoreError> {

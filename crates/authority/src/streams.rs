@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Streams {
     table: Arc<Table>,
     asked: watch::Sender<u64>,
+    stopping: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +49,7 @@ pub struct Look<'a> {
 
 impl Streams {
     pub(crate) fn new() -> Self {
-        Self { table: Arc::default(), asked: watch::Sender::new(0) }
+        Self { table: Arc::default(), asked: watch::Sender::new(0), stopping: watch::Sender::new(false) }
     }
 
     /// A place for a new stream. Take it before the first look: a change after that asks for another.
@@ -58,6 +59,17 @@ impl Streams {
         let asked = self.asked.subscribe();
         looked.insert(number, *asked.borrow());
         Seat { number, asked, table: Arc::clone(&self.table) }
+    }
+
+    /// Tells every stream that the authority stops.
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Waits until the authority stops.
+    pub async fn stopped(&self) {
+        // That it is gone is a stop as well.
+        drop(self.stopping.subscribe().wait_for(|stopping| *stopping).await);
     }
 
     /// How many there are.

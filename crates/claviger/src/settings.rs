@@ -141,8 +141,12 @@ impl Settings {
     /// Starts logging to stderr.
     pub(crate) fn start_logging(&self) -> anyhow::Result<()> {
         let filter = self.log.as_deref().unwrap_or("info");
+        check_filter(filter)?;
         let filter = EnvFilter::builder().parse(filter).context("--log")?;
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .log_internal_errors(false);
         let log = log.with_ansi(std::io::stderr().is_terminal());
         match self.log_format.unwrap_or_default() {
             LogFormat::Text => log.init(),
@@ -155,6 +159,21 @@ impl Settings {
 fn read(path: &Path) -> anyhow::Result<Settings> {
     let text = fs::read_to_string(path).with_context(|| format!("could not read `{}`", path.display()))?;
     toml::from_str(&text).with_context(|| format!("`{}` holds a setting that is wrong", path.display()))
+}
+
+/// A word alone must be a level: the library takes any other for the name of a crate, and then logs nothing.
+fn check_filter(filter: &str) -> anyhow::Result<()> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    let bare = filter.split(',').map(str::trim).filter(|part| !part.contains('='));
+    for word in bare {
+        if !LEVELS.contains(&word.to_ascii_lowercase().as_str()) {
+            bail!(
+                "--log `{word}`: must be one of {}, or say for what, such as authority=debug",
+                LEVELS.join(", ")
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The master key, if the environment holds it.

@@ -91,6 +91,10 @@ async fn prepare(
         Ok(false) => {
             tracing::warn!("someone is reading the journal with another tool; its log was not emptied");
         }
+        // The file and the log beside it do not belong together, or one of them is broken.
+        Err(error) if sqlite::result_code(&error) == Some(ResultCode::Corrupt) => {
+            return Err(OpenError::Damaged { path: path.to_owned(), source: error });
+        }
         Err(error) => tracing::warn!(%error, "the journal's log could not be emptied"),
     }
     schema::bring_up_to_date(connection, path, migrations).await?;

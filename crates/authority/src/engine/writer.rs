@@ -116,7 +116,7 @@ impl Writer {
         if let (Some(mark), Some(head)) = (&self.mark, head)
             && let Err(error) = mark.advance(head)
         {
-            tracing::error!(error = %error, "the high-water mark lags behind");
+            tracing::error!(error = &error as &dyn std::error::Error, "the high-water mark lags behind");
         }
     }
 

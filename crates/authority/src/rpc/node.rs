@@ -16,7 +16,7 @@ use wire::convert::timestamp;
 
 use crate::data::DataDir;
 use crate::engine::Engine;
-use crate::restore::ExportedEntry;
+use crate::restore::ExportedLine;
 
 /// The size of a piece of a file, in bytes.
 const CHUNK: usize = 1024 * 1024;
@@ -131,15 +131,28 @@ async fn send_entries(
     mut after: u64,
     to: &mpsc::Sender<Result<pb::ExportJournalResponse, Status>>,
 ) -> Result<(), Status> {
-    loop {
+    // What is committed meanwhile is for the next export.
+    let end = engine.journal().head();
+    if after > end.seq {
+        return Err(Status::invalid_argument(format!(
+            "after_seq: must be at most {}, the last entry",
+            end.seq
+        )));
+    }
+    let mut ended = false;
+    while !ended {
         let entries = engine.journal().entries(after, ENTRIES).await;
         let entries = entries.map_err(|error| failed("export the journal", &error))?;
-        let Some(last) = entries.last() else { return Ok(()) };
-        after = last.seq;
+        let mut exported: Vec<_> =
+            entries.iter().filter(|entry| entry.seq <= end.seq).map(ExportedLine::of).collect();
+        after = entries.last().map_or(end.seq, |last| last.seq);
+        ended = after >= end.seq;
+        if ended {
+            exported.push(ExportedLine::end(end));
+        }
         let mut lines = Vec::new();
-        for entry in &entries {
-            serde_json::to_writer(&mut lines, &ExportedEntry::of(entry))
-                .map_err(|error| failed("export the journal", &error))?;
+        for line in exported {
+            serde_json::to_writer(&mut lines, &line).map_err(|error| failed("export the journal", &error))?;
             lines.push(b'\n');
         }
         for chunk in lines.chunks(CHUNK) {
@@ -148,6 +161,7 @@ async fn send_entries(
             }
         }
     }
+    Ok(())
 }
 
 fn failed(attempt: &str, error: &(dyn std::error::Error + 'static)) -> Status {

@@ -91,6 +91,7 @@ impl Server {
         let Self { authority, listening, stop: tell } = self;
         stop.await;
         tracing::info!("stopping");
+        authority.engine.shared().streams.stop();
         // The receivers are the tasks that listen; none of them may be left by now.
         tell.send_replace(true);
         listening.finished().await;

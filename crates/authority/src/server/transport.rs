@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::Request;
@@ -12,7 +13,7 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
 use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
@@ -23,6 +24,8 @@ use super::layer::Peer;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The longest a running call may take to finish once the server stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long an answer may take from the last handler to the socket.
+const WRITTEN: Duration = Duration::from_millis(20);
 /// The streams one connection may have open; the others wait in the client.
 const STREAMS: u32 = 1_024;
 
@@ -66,9 +69,15 @@ where
         + 'static,
     S::Future: Send + 'static,
 {
-    let service = service.map_request(move |mut request: Request<Incoming>| {
+    let running = Running::default();
+    let counted = running.clone();
+    let service = tower::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
-        request
+        let (mut service, running) = (service.clone(), counted.clone());
+        async move {
+            let _call = running.begin();
+            service.ready().await?.call(request).await
+        }
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
@@ -78,7 +87,12 @@ where
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = super::stopped(&mut stopped) => {
-            connection.as_mut().graceful_shutdown();
+            // Some clients hang up at the first word of the end, so it is said when their calls are answered.
+            let idle = tokio::time::timeout(GRACE, running.idle());
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                _ = idle => connection.as_mut().graceful_shutdown(),
+            }
             match tokio::time::timeout(GRACE, connection).await {
                 Ok(ended) => ended,
                 Err(_) => {
@@ -90,5 +104,37 @@ where
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, error = %error, "a connection ended badly");
+    }
+}
+
+/// The calls that run on a connection.
+#[derive(Clone, Default)]
+struct Running(Arc<(AtomicUsize, Notify)>);
+
+/// One of them; over when it is dropped.
+struct RunningCall(Running);
+
+impl Running {
+    fn begin(&self) -> RunningCall {
+        self.0.0.fetch_add(1, Ordering::AcqRel);
+        RunningCall(self.clone())
+    }
+
+    /// Waits until none runs and the last answers had a moment to be written.
+    async fn idle(&self) {
+        loop {
+            let changed = self.0.1.notified();
+            if self.0.0.load(Ordering::Acquire) == 0 {
+                return tokio::time::sleep(WRITTEN).await;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Drop for RunningCall {
+    fn drop(&mut self) {
+        self.0.0.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.0.1.notify_waiters();
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use authority::MasterKey;
+use authority::{MasterKey, MasterKeySource};
 use clap::Args;
 use serde::Serialize;
 use wire::claviger::v1::backup_response::Part;
@@ -11,7 +11,7 @@ use wire::claviger::v1::{BackupHeader, BackupRequest};
 
 use super::{block_on, node};
 use crate::output::{Output, Printer};
-use crate::settings::DataArguments;
+use crate::settings::{DataArguments, master_key};
 
 /// Copy the database of the running authority to a file.
 ///
@@ -46,9 +46,18 @@ impl Arguments {
                 bail!("`{}` exists already: give a name that is free", path.display());
             }
         }
+        if self.master_key_out.as_ref() == Some(&self.out) {
+            bail!("--out and --master-key-out must be two files, better on two machines");
+        }
+        // Looked for before anything is copied, so that half a backup is not taken for a whole one.
+        let master = match (&self.master_key_out, master_key()?) {
+            (None, _) => None,
+            (Some(_), MasterKeySource::Given(key)) => Some(key),
+            (Some(_), MasterKeySource::DataDir) => Some(MasterKey::read(&self.data.dir().master_key())?),
+        };
         let done = block_on(self.fetch())?;
-        if let Some(path) = &self.master_key_out {
-            MasterKey::read(&self.data.dir().master_key())?.write(path)?;
+        if let Some((key, path)) = master.zip(self.master_key_out.as_ref()) {
+            key.write(path)?;
             printer.note(&format!("The master key is in `{}`: keep it apart from the copy.", path.display()));
         } else {
             let key = self.data.dir().master_key();

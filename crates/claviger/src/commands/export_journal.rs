@@ -43,7 +43,8 @@ impl Arguments {
         })?;
         authority::write_private(&self.out, &lines)
             .with_context(|| format!("could not write `{}`", self.out.display()))?;
-        let count = lines.iter().filter(|byte| **byte == b'\n').count();
+        // The last line says up to where the export is complete.
+        let count = lines.iter().filter(|byte| **byte == b'\n').count().saturating_sub(1);
         printer.out(&format!("Exported {count} entries after {} to `{}`", self.after, self.out.display()))
     }
 }

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
-use authority::restore::{Restore, Restored, confirm};
+use authority::restore::{Restore, Restored, RestoredKey, confirm};
 use clap::{Args, Subcommand};
 
 use super::block_on;
 use crate::output::Printer;
-use crate::settings::DataArguments;
+use crate::settings::{DataArguments, master_key};
 
 /// Put a backup in place, on data that no running authority uses.
 ///
@@ -57,8 +57,11 @@ impl Arguments {
                 let restore = Restore {
                     data: self.data.dir(),
                     from,
-                    master_key: self.master_key,
-                    new_master_key: self.new_master_key,
+                    master: match (self.master_key, self.new_master_key) {
+                        (_, true) => RestoredKey::New,
+                        (Some(path), _) => RestoredKey::Exported(path),
+                        (None, _) => RestoredKey::AsItIs(master_key()?),
+                    },
                     replay: self.replay,
                     replace: self.replace,
                 };

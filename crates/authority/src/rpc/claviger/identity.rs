@@ -67,26 +67,26 @@ fn shown(
 async fn watch(engine: Engine, call: Call, sender: mpsc::Sender<Result<pb::Identity, Status>>) {
     let shared = engine.shared();
     shared.metrics.streams.inc();
-    let ended = watch_until_refused(&engine, &call, &sender).await;
+    let ended = watch_until_ended(&engine, &call, &sender).await;
     shared.metrics.streams.dec();
-    if let Some(refusal) = ended {
+    if let Some(failure) = ended {
         // The seat is given up by now: whoever revoked does not wait for a client that does not read.
-        drop(sender.send(Err(Failure::from(refusal).into())).await);
+        drop(sender.send(Err(failure.into())).await);
     }
 }
 
-async fn watch_until_refused(
+async fn watch_until_ended(
     engine: &Engine,
     call: &Call,
     sender: &mpsc::Sender<Result<pb::Identity, Status>>,
-) -> Option<Refusal> {
+) -> Option<Failure> {
     let shared = engine.shared();
     let mut seat = shared.streams.seat();
     let mut sent: Option<pb::Identity> = None;
     loop {
         let (identity, expires_at) = match engine.look(call.caller, shown(call)) {
             Ok(now) => now,
-            Err(refusal) => return Some(refusal),
+            Err(refusal) => return Some(refusal.into()),
         };
         let news = sent.as_ref() != Some(&identity);
         let expiry = sleep_until(shared.clock.now(), expires_at);
@@ -95,9 +95,10 @@ async fn watch_until_refused(
             _look = seat.asked() => {
                 // Looked at while the answer to the change waits; what is found is acted on above.
                 if let Err(refusal) = engine.look(call.caller, |_, _, _| Ok(())) {
-                    return Some(refusal);
+                    return Some(refusal.into());
                 }
             }
+            () = shared.streams.stopped() => return Some(Failure::Stopping),
             () = sender.closed() => return None,
             () = expiry => {}
             place = sender.reserve(), if news => match place {
