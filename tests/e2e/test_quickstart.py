@@ -1,4 +1,4 @@
-"""`claviger quickstart` as somebody at a terminal meets it: what it prints, again, interrupted, and where it cannot start."""
+"""`claviger quickstart` as somebody at a terminal meets it: first, again, killed, and where it cannot start."""
 
 import asyncio
 import json

@@ -272,7 +272,7 @@ def test_after_the_revoking_call_there_is_only_the_end(own: Quickstart) -> None:
     """Each round: five streams of a key, two of which are not read, and changes until the very end.
 
     Every change is one that the key's watchers hear, so there is always something that could come too late. All of it
-    goes over one connection: there the order in which the server sends is the order in which things arrive, and whatever
+    goes over one connection: there the order in which the server sends is the order in which things arrive, and what
     comes on a stream after the answer to the revocation was sent after it.
     """
     site, owners, descriptions = asyncio.run(_prepared(own))
@@ -455,7 +455,11 @@ async def test_whoever_revokes_does_not_wait_for_those_who_do_not_read(home: Qui
 
 @pytest.mark.parametrize("revoke", REVOCATIONS.values(), ids=REVOCATIONS)
 async def test_who_reads_only_after_the_revocation_hears_only_the_end(home: Quickstart, revoke: Revoke) -> None:
-    """What waited for a client that did not read is not sent to it once the key is dead."""
+    """What waited for a client that did not read is not sent to it once the key is dead.
+
+    But for one message: the one that the transport had taken over when the client's window was closed, which was under
+    way before the revocation and is not news.
+    """
     site = await site_of(home)
     async with connect_api(home.server, home.owner) as api:
         heard = []
@@ -474,11 +478,11 @@ async def test_who_reads_only_after_the_revocation_hears_only_the_end(home: Quic
                     messages, status, _ = reader.rest(stream)
                     assert status is Status.UNAUTHENTICATED
                     heard.append(len(messages))
-    assert heard == [0] * len(heard)
+    assert max(heard) <= 1
 
 
 async def test_who_stops_reading_hears_only_the_end_after_the_revocation(home: Quickstart) -> None:
-    """The same for one that has read its first message, and for what was news in the meantime."""
+    """The same for one that has read its first message: of three changes, at most the one under way is heard."""
     site = await site_of(home)
     async with connect_api(home.server, home.owner) as api:
         heard = []
@@ -500,7 +504,7 @@ async def test_who_stops_reading_hears_only_the_end_after_the_revocation(home: Q
                 messages, status, _ = reader.rest(stream)
                 assert status is Status.UNAUTHENTICATED
                 heard.append(len(messages) - 1)
-    assert heard == [0] * len(heard)
+    assert max(heard) <= 1
 
 
 async def test_a_slow_reader_hears_the_newest_not_all(home: Quickstart) -> None:

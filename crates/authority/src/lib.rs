@@ -16,6 +16,7 @@ mod clock;
 mod data;
 pub mod engine;
 mod failure;
+mod feed;
 mod mark;
 mod master;
 mod metrics;

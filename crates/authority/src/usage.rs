@@ -3,7 +3,7 @@
 //! No request waits for it and none writes. Both the memory between two flushes and the rows a key can make in
 //! a day are bounded; what is over the bound is counted without its resource, so sums stay right.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use domain::{KeyId, Permission, Resource, Timestamp, View as _};
@@ -40,7 +40,7 @@ struct Counter {
 struct Gathered {
     last: HashMap<KeyId, LastUse>,
     /// The keys used since the last flush.
-    touched: HashMap<KeyId, LastUse>,
+    touched: HashSet<KeyId>,
     counters: HashMap<Counter, u64>,
 }
 
@@ -72,7 +72,8 @@ impl Usage {
     /// A key was used, for this.
     pub fn note(&self, key: KeyId, now: Timestamp, from: IpAddr, uses: Option<(Permission, Resource)>) {
         let mut gathered = self.gathered.lock();
-        gathered.touched.insert(key, LastUse { at: now, address: from });
+        gathered.last.insert(key, LastUse { at: now, address: from });
+        gathered.touched.insert(key);
         if let Some((permission, resource)) = uses {
             gathered.count(key, now, permission, resource);
         }
@@ -91,18 +92,20 @@ impl Usage {
     /// When the key was last used.
     #[must_use]
     pub fn last(&self, key: KeyId) -> Option<LastUse> {
-        let gathered = self.gathered.lock();
-        gathered.touched.get(&key).or_else(|| gathered.last.get(&key)).copied()
+        self.gathered.lock().last.get(&key).copied()
     }
 
-    /// Writes what was gathered. What cannot be written now is kept for the next time.
+    /// Writes what was gathered. What cannot be written now is kept for the next time. Not to be given up half way:
+    /// run it in a task of its own where the caller may go away.
     ///
     /// # Errors
     /// Where the journal cannot be written.
     pub async fn flush(&self, journal: &Journal) -> Result<(), journal::CommitError> {
         let (touched, counters) = {
             let mut gathered = self.gathered.lock();
-            (std::mem::take(&mut gathered.touched), std::mem::take(&mut gathered.counters))
+            let touched: Vec<_> = gathered.touched.drain().collect();
+            let touched = touched.into_iter().filter_map(|key| Some((key, *gathered.last.get(&key)?)));
+            (touched.collect::<Vec<_>>(), std::mem::take(&mut gathered.counters))
         };
         if touched.is_empty() && counters.is_empty() {
             return Ok(());
@@ -112,14 +115,9 @@ impl Usage {
         let written = journal.add_tallies(&tallies, &latest).await;
         let mut gathered = self.gathered.lock();
         match written {
-            Ok(()) => {
-                gathered.last.extend(touched);
-                Ok(())
-            }
+            Ok(()) => Ok(()),
             Err(error) => {
-                for (key, last) in touched {
-                    gathered.touched.entry(key).or_insert(last);
-                }
+                gathered.touched.extend(touched.into_iter().map(|(key, _)| key));
                 for (counter, count) in counters {
                     *gathered.counters.entry(counter).or_insert(0) += count;
                 }

@@ -120,8 +120,8 @@ impl Writer {
         }
     }
 
-    /// Applies what is written and answers. Where access got narrower, the answer waits until every stream that
-    /// lost its right has ended; it waits outside the turn, so that other changes go on.
+    /// Applies what is written and answers. Every stream is asked to look again; where access got narrower, the
+    /// answer waits until all have, outside the turn, so that other changes go on.
     fn finish(&self, entries: &[Entry], tells: Vec<Tell>) {
         {
             let mut state = self.shared.state.write();
@@ -131,13 +131,14 @@ impl Writer {
             tracing::info!(via = entry.via(), actor = ?entry.actor(), narrows = entry.narrows(), "changed");
         }
         let answer = move || tells.into_iter().for_each(|tell| tell(Ok(())));
+        let settled = self.shared.streams.recheck();
         if entries.iter().any(Entry::narrows) {
-            let settled = self.shared.streams.recheck();
             tokio::spawn(async move {
                 settled.await;
                 answer();
             });
         } else {
+            // Streams hear of it, and nobody waits for them.
             answer();
         }
     }

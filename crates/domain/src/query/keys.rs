@@ -1,6 +1,6 @@
 //! Keys, as far as the caller may manage them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::authorize::{authorize, authorize_key, held_in, holds};
 use crate::id::{KeyId, MachineId, OrganizationId};
@@ -115,7 +115,7 @@ pub fn robot_keys<'a, V: View + ?Sized>(
     Ok(keys)
 }
 
-/// The keys that may manage the keys of a resource, each with the grant by which it may, nearest first.
+/// The keys that may manage the keys of a resource, the oldest first, each with the nearest grant by which it may.
 ///
 /// # Errors
 /// Without `manage_keys` on the resource.
@@ -126,7 +126,7 @@ pub fn list_managers<'a, V: View + ?Sized>(
 ) -> Result<Vec<(&'a Key, Grant)>, Refusal> {
     let _permit = authorize(view, principal, Permission::ManageKeys, resource)?;
     let lineage = Lineage::of(view, resource).ok_or(Refusal::NotFound(RecordId::from(resource).kind()))?;
-    let mut found = Vec::new();
+    let mut found = BTreeMap::new();
     for step in lineage.iter() {
         // A narrower owner learns who else stands at or below what they own, not who stands above.
         if !holds(view, principal, Permission::ManageKeys, step) {
@@ -136,8 +136,10 @@ pub fn list_managers<'a, V: View + ?Sized>(
             let grant = key.grants.iter().find(|grant| {
                 grant.resource == step && Permission::ManageKeys.given_by(grant.role, step.resource_type())
             });
-            found.extend(grant.map(|grant| (key, *grant)));
+            if let Some(grant) = grant {
+                found.entry(key.id).or_insert((key, *grant));
+            }
         }
     }
-    Ok(found)
+    Ok(found.into_values().collect())
 }

@@ -137,7 +137,15 @@ impl Eyes<'_> {
             holders.sort_unstable_by_key(|key| key.id);
             found.extend(holders.into_iter().map(|key| (key.id, owner)));
         }
-        Ok(found)
+        // Each key once, with the nearest; and in the order in which they were made.
+        let mut once = vec![];
+        for (key, grant) in found {
+            if once.iter().all(|(known, _)| *known != key) {
+                once.push((key, grant));
+            }
+        }
+        once.sort_unstable();
+        Ok(once)
     }
 
     /// "Allowed to operators, restricted to resources they can access, and user identities only; API-key

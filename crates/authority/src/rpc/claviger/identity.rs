@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use domain::{Principal, Refusal, State, Timestamp, query};
 use futures::Stream;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use wire::claviger::v1 as pb;
 use wire::claviger::v1::identity_service_server::IdentityService;
@@ -15,6 +13,7 @@ use wire::convert::{claviger, timestamp};
 use crate::call::Call;
 use crate::engine::Engine;
 use crate::failure::Failure;
+use crate::feed::{Writer, feed};
 use crate::rpc::App;
 
 #[tonic::async_trait]
@@ -37,11 +36,16 @@ impl IdentityService for App {
         let call = Call::of(request.extensions())?;
         // The first look refuses a dead credential before there is a stream.
         self.engine.read(&call, None, shown(&call)).map_err(Failure::from)?;
-        // One place: a client that does not read gets the newest identity late, not all of them.
-        let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(watch(self.engine.clone(), call, sender));
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        let engine = self.engine.clone();
+        let (writer, reader) = feed(move || accepted(&engine, &call).map_err(Status::from));
+        tokio::spawn(watch(self.engine.clone(), call, writer));
+        Ok(Response::new(Box::pin(reader)))
     }
+}
+
+/// Whether the caller is still accepted.
+fn accepted(engine: &Engine, call: &Call) -> Result<(), Failure> {
+    Ok(engine.look(call.caller, |_, _, _| Ok(()))?)
 }
 
 /// The caller's identity, and when it ends by itself.
@@ -63,51 +67,39 @@ fn shown(
     }
 }
 
-/// Sends the identity, then what becomes of it, until the caller goes away or is not accepted any more.
-async fn watch(engine: Engine, call: Call, sender: mpsc::Sender<Result<pb::Identity, Status>>) {
+/// Tells the identity, then what becomes of it, until the caller goes away or is not accepted any more.
+async fn watch(engine: Engine, call: Call, writer: Writer<pb::Identity>) {
     let shared = engine.shared();
     shared.metrics.streams.inc();
-    let ended = watch_until_ended(&engine, &call, &sender).await;
+    watch_until_ended(&engine, &call, &writer).await;
     shared.metrics.streams.dec();
-    if let Some(failure) = ended {
-        // The seat is given up by now: whoever revoked does not wait for a client that does not read.
-        drop(sender.send(Err(failure.into())).await);
-    }
 }
 
-async fn watch_until_ended(
-    engine: &Engine,
-    call: &Call,
-    sender: &mpsc::Sender<Result<pb::Identity, Status>>,
-) -> Option<Failure> {
+async fn watch_until_ended(engine: &Engine, call: &Call, writer: &Writer<pb::Identity>) {
     let shared = engine.shared();
     let mut seat = shared.streams.seat();
-    let mut sent: Option<pb::Identity> = None;
+    let end = |failure: Failure| writer.end(failure.into());
+    let mut told: Option<pb::Identity> = None;
     loop {
         let (identity, expires_at) = match engine.look(call.caller, shown(call)) {
             Ok(now) => now,
-            Err(refusal) => return Some(refusal.into()),
+            Err(refusal) => return end(refusal.into()),
         };
-        let news = sent.as_ref() != Some(&identity);
-        let expiry = sleep_until(shared.clock.now(), expires_at);
+        if told.as_ref() != Some(&identity) {
+            writer.put(identity.clone());
+            told = Some(identity);
+        }
         tokio::select! {
             biased;
             _look = seat.asked() => {
-                // Looked at while the answer to the change waits; what is found is acted on above.
-                if let Err(refusal) = engine.look(call.caller, |_, _, _| Ok(())) {
-                    return Some(refusal.into());
+                // The answer to the change waits for this look, so it ends here what must end.
+                if let Err(failure) = accepted(engine, call) {
+                    return end(failure);
                 }
             }
-            () = shared.streams.stopped() => return Some(Failure::Stopping),
-            () = sender.closed() => return None,
-            () = expiry => {}
-            place = sender.reserve(), if news => match place {
-                Ok(place) => {
-                    place.send(Ok(identity.clone()));
-                    sent = Some(identity);
-                }
-                Err(_) => return None,
-            },
+            () = shared.streams.stopped() => return end(Failure::Stopping),
+            () = writer.left() => return,
+            () = sleep_until(shared.clock.now(), expires_at) => {}
         }
     }
 }

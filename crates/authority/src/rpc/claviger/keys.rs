@@ -149,10 +149,12 @@ async fn usage(
         .read(call, None, |state, principal, now| query::get_key(state, principal, id).map(|_| now))?;
     let from = day("from_day", from_day.as_deref())?.unwrap_or_else(|| now.day().saturating_sub(KEPT_DAYS));
     let to = day("to_day", to_day.as_deref())?.unwrap_or_else(|| now.day());
-    let shared = app.engine.shared();
-    // What was gathered since the last flush belongs to the answer.
-    if let Err(error) = shared.usage.flush(app.engine.journal()).await {
-        tracing::error!(error = &error as &dyn std::error::Error, "the uses gathered were not written");
+    // What was gathered since the last flush belongs to the answer. In a task: a caller who goes away must not take
+    // it along.
+    let engine = app.engine.clone();
+    let flushed = tokio::spawn(async move { engine.shared().usage.flush(engine.journal()).await }).await;
+    if !matches!(flushed, Ok(Ok(()))) {
+        tracing::error!(?flushed, "the uses gathered were not written");
     }
     let rows = app.engine.journal().tallies(&id.to_string(), from, to).await;
     let rows = rows.map_err(|error| {
