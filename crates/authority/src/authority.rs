@@ -19,9 +19,9 @@ use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::mark::{Mark, MarkError};
 use crate::master::{MasterKey, MasterKeyError};
-use crate::restore::{self, Unconfirmed};
 use crate::store::{self, LoadError};
 use crate::tokens::{self, TokenKeys};
+use crate::unconfirmed::{self, Unconfirmed};
 use crate::usage::Usage;
 
 /// An authority that is ready to decide.
@@ -149,7 +149,7 @@ impl Authority {
         let usage = Usage::load(&journal).await?;
         let head = journal.head();
         let (mark, said) = Mark::open(&data.mark(), head)?;
-        let unconfirmed = restore::unconfirmed(&journal, said).await?;
+        let unconfirmed = unconfirmed::unconfirmed(&journal, said).await?;
         if unconfirmed.is_none() {
             mark.advance(head)?;
         }

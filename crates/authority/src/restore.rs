@@ -6,120 +6,22 @@
 //! database file that was put back by hand, which the high-water mark notices.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use domain::{Recorded, StoredError, Timestamp};
-use journal::{Absent, CommitError, Head, Journal, NewEntry, OpenError, Options};
-use serde::{Deserialize, Serialize};
+use domain::{StoredError, Timestamp};
+use journal::{Absent, CommitError, Head, Journal, OpenError, Options};
 
 use crate::audit::{self, AuditError};
 use crate::authority::{Authority, MasterKeySource, SigningKeys, StartError};
 use crate::data::DataDir;
 use crate::mark::Mark;
 use crate::master::{MasterKey, MasterKeyError};
+use crate::replay::replay_onto;
 use crate::store;
 use crate::tokens::TokenKeys;
-
-const NOTE: &str = "unconfirmed";
-
-/// Why keys are not accepted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "reason", rename_all = "snake_case")]
-pub enum Unconfirmed {
-    /// A backup was restored.
-    Restored {
-        /// The last entry it knows.
-        seq: u64,
-        /// When that was made.
-        at: Timestamp,
-    },
-    /// The database does not hold what the high-water mark says it held.
-    PutBack {
-        /// How far the journal had come, as the mark says.
-        expected: u64,
-        /// How far this database has come.
-        found: u64,
-    },
-}
-
-impl std::fmt::Display for Unconfirmed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Restored { seq, at } => write!(
-                f,
-                "this state was restored from a backup and is from {at} (entry {seq}). It cannot know what happened \
-                 since: keys revoked after that would work again. No key is accepted until you confirm the state \
-                 with `claviger restore confirm`, or restore again with `--replay` and the journal exported since"
-            ),
-            Self::PutBack { expected, found } => write!(
-                f,
-                "the database holds another history than the one that reached entry {expected} (it ends at entry \
-                 {found}): an older file was put in its place. Keys revoked since would work again. No key is \
-                 accepted until you put the right file back, or accept this one with `claviger restore confirm`"
-            ),
-        }
-    }
-}
-
-/// Whether the state waits to be confirmed, and why.
-pub(crate) async fn unconfirmed(
-    journal: &Journal,
-    mark: Head,
-) -> Result<Option<Unconfirmed>, journal::Error> {
-    if let Some(note) = journal.note(NOTE).await? {
-        // A note that cannot be read was written by another release: what it means is that somebody must look.
-        let unreadable = Unconfirmed::Restored { seq: journal.head().seq, at: Timestamp::EPOCH };
-        return Ok(Some(serde_json::from_str(&note).unwrap_or(unreadable)));
-    }
-    if mark.seq == 0 {
-        return Ok(None);
-    }
-    let there = journal.entries(mark.seq - 1, 1).await?;
-    let holds = there.first().is_some_and(|entry| entry.seq == mark.seq && entry.hash == mark.hash);
-    let found = journal.head().seq;
-    Ok((!holds).then_some(Unconfirmed::PutBack { expected: mark.seq, found }))
-}
-
-/// A line of an exported journal.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum ExportedLine {
-    /// An entry.
-    Entry {
-        /// Its place.
-        seq: u64,
-        /// Microseconds since the epoch.
-        at: i64,
-        /// Hexadecimal.
-        hash: String,
-        /// As it is stored, to the byte: the hash covers it.
-        entry: String,
-    },
-    /// The end of an export: up to here it is complete. Exports may be put one behind the other.
-    End {
-        /// The last entry there was.
-        complete_to: u64,
-        /// Its hash.
-        hash: String,
-    },
-}
-
-impl ExportedLine {
-    /// The exported form of a stored entry.
-    #[must_use]
-    pub fn of(stored: &journal::StoredEntry) -> Self {
-        let journal::StoredEntry { seq, at, hash, body } = stored;
-        Self::Entry { seq: *seq, at: *at, hash: hash.to_string(), entry: body.clone() }
-    }
-
-    /// The end of an export that is complete up to this head.
-    #[must_use]
-    pub fn end(head: Head) -> Self {
-        Self::End { complete_to: head.seq, hash: head.hash.to_string() }
-    }
-}
+use crate::unconfirmed::{NOTE, Unconfirmed, unconfirmed};
 
 /// Which master key the restored authority has.
 #[derive(Debug)]
@@ -397,106 +299,6 @@ async fn confirm_open(journal: &Journal, data: &DataDir) -> Result<Option<Unconf
     Ok(why)
 }
 
-/// Appends the entries of an exported journal that the backup does not have, each with the place, time and hash
-/// it had. It must say that it is complete, and reach at least as far as the backup: one that is cut off or older
-/// tells nothing about what was revoked since.
-async fn replay_onto(journal: &Journal, path: &Path) -> Result<u64, RestoreError> {
-    let backup = journal.head().seq;
-    let lines = BufReader::new(File::open(path).map_err(|source| file("open", path, source))?).lines();
-    let (mut replayed, mut number, mut complete_to) = (0, 0, None);
-    for text in lines {
-        number += 1;
-        let problem = |problem: String| RestoreError::Replay { path: path.to_owned(), line: number, problem };
-        let text = text.map_err(|source| file("read", path, source))?;
-        let line: ExportedLine = serde_json::from_str(&text)
-            .map_err(|_| problem("is no line of an exported journal: export it again".to_owned()))?;
-        complete_to = None;
-        match line {
-            ExportedLine::Entry { seq, at, hash, entry } => {
-                let stored = Replayed { seq, at, hash, entry };
-                replayed += u64::from(stored.onto(journal, &problem).await?);
-            }
-            ExportedLine::End { complete_to: seq, hash } => {
-                expect_known(journal, seq, &hash, &problem).await?;
-                complete_to = Some(seq);
-            }
-        }
-    }
-    let problem = |problem: String| RestoreError::Replay { path: path.to_owned(), line: number, problem };
-    match complete_to {
-        None => Err(problem(
-            "is the last one, and does not say that the export is complete: it was cut off".to_owned(),
-        )),
-        Some(seq) if seq < backup => {
-            let told = format!(
-                "ends at entry {seq}, before the backup, which has entry {backup}: it tells nothing since"
-            );
-            Err(problem(told))
-        }
-        Some(_) => Ok(replayed),
-    }
-}
-
-/// Fails unless the journal has this entry with this hash.
-async fn expect_known(
-    journal: &Journal,
-    seq: u64,
-    hash: &str,
-    problem: &impl Fn(String) -> RestoreError,
-) -> Result<(), RestoreError> {
-    if seq > journal.head().seq {
-        let last = journal.head().seq;
-        return Err(problem(format!(
-            "says that entry {seq} was exported, but entry {last} is the last one here"
-        )));
-    }
-    let known = journal.entries(seq.saturating_sub(1), 1).await?;
-    let empty = seq == 0 && hash == Head::EMPTY.hash.to_string();
-    if empty || known.first().is_some_and(|entry| entry.seq == seq && entry.hash.to_string() == hash) {
-        return Ok(());
-    }
-    Err(problem(format!("entry {seq} belongs to another history than this backup")))
-}
-
-/// An entry on its way back into the journal.
-struct Replayed {
-    seq: u64,
-    at: i64,
-    hash: String,
-    entry: String,
-}
-
-impl Replayed {
-    /// Whether it was new.
-    async fn onto(
-        self,
-        journal: &Journal,
-        problem: &impl Fn(String) -> RestoreError,
-    ) -> Result<bool, RestoreError> {
-        let Self { seq, at, hash, entry } = self;
-        let head = journal.head();
-        if seq <= head.seq {
-            expect_known(journal, seq, &hash, problem).await?;
-            return Ok(false);
-        }
-        if seq != head.seq + 1 {
-            let wanted = head.seq + 1;
-            return Err(problem(format!("is entry {seq}, but entry {wanted} comes next: export from there")));
-        }
-        if head.next(at, &entry).hash.to_string() != hash {
-            return Err(problem(format!(
-                "entry {seq} was edited, or belongs to another history than this backup"
-            )));
-        }
-        let recorded = Recorded::decode(seq, Timestamp::from_micros(at), &entry);
-        let recorded = recorded.map_err(|error| problem(error.to_string()))?;
-        let changes = recorded.changes().iter().map(store::encode_change).collect::<Result<_, _>>()?;
-        let new = NewEntry { at, body: entry, changes, documents: Vec::new() };
-        journal.begin().await?.commit(vec![new]).await?;
-        Ok(true)
-    }
-}
-
 fn copy_private(from: &Path, to: &Path) -> Result<(), RestoreError> {
     let mut source = File::open(from).map_err(|source| file("open", from, source))?;
     let mut options = OpenOptions::new();
@@ -523,6 +325,6 @@ fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(text)
 }
 
-fn file(attempt: &'static str, path: &Path, source: io::Error) -> RestoreError {
+pub(crate) fn file(attempt: &'static str, path: &Path, source: io::Error) -> RestoreError {
     RestoreError::File { attempt, path: path.to_owned(), source }
 }

@@ -6,11 +6,9 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use domain::{KeyId, Permission, Resource, Timestamp, View as _};
+use domain::{KeyId, Permission, Resource, Timestamp};
 use journal::{Journal, Latest, Tally};
 use parking_lot::Mutex;
-
-use crate::engine::Engine;
 
 /// The most different (key, day, permission, resource) kept between two flushes.
 const MAX_COUNTERS: usize = 100_000;
@@ -126,15 +124,10 @@ impl Usage {
         }
     }
 
-    /// Forgets what is older than it is kept for, and the last use of keys that are gone.
-    pub(crate) async fn forget_old(&self, engine: &Engine, today: i32) {
-        if let Err(error) = engine.journal().forget_tallies(today.saturating_sub(KEPT_DAYS)).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "old uses are not forgotten");
-        }
+    /// Forgets the last use of keys that are gone, so that memory follows the fleet.
+    pub(crate) fn retain(&self, gone: impl Fn(&[KeyId]) -> Vec<KeyId>) {
         let known: Vec<KeyId> = self.gathered.lock().last.keys().copied().collect();
-        let gone: Vec<KeyId> = engine
-            .shared()
-            .state(|state| known.into_iter().filter(|key| state.key(*key).is_none()).collect());
+        let gone = gone(&known);
         let mut gathered = self.gathered.lock();
         for key in gone {
             gathered.last.remove(&key);

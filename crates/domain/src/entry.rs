@@ -2,9 +2,8 @@
 
 use crate::authorize::{Allowance, Permit};
 use crate::record::{Actor, Change, Record};
-use crate::state::record_in;
 use crate::time::Timestamp;
-use crate::view::View;
+use crate::view::{View, record_in};
 
 /// A change that was decided and allowed. It can only be made from a [`Permit`].
 #[derive(Clone, Debug)]

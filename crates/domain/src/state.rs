@@ -10,7 +10,7 @@ use crate::id::{KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKey
 use crate::record::{Change, Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey};
 use crate::resource::Resource;
 use crate::table::Table;
-use crate::view::View;
+use crate::view::{View, record_in};
 
 /// Everything a decision needs.
 ///
@@ -131,18 +131,6 @@ fn remove_from<K: Eq + Hash, T: Ord>(index: &mut HashMap<K, BTreeSet<T>, RandomS
             index.remove(at);
         }
     }
-}
-
-/// The record with this id in any view, whole.
-pub(crate) fn record_in<V: View + ?Sized>(view: &V, id: RecordId) -> Option<Record> {
-    Some(match id {
-        RecordId::Organization(id) => Record::Organization(view.organization(id)?.clone()),
-        RecordId::Location(id) => Record::Location(view.location(id)?.clone()),
-        RecordId::Machine(id) => Record::Machine(view.machine(id)?.clone()),
-        RecordId::Part(id) => Record::Part(view.part(id)?.clone()),
-        RecordId::Key(id) => Record::Key(view.key(id)?.clone()),
-        RecordId::SigningKey(id) => Record::SigningKey(view.signing_key(id)?.clone()),
-    })
 }
 
 impl View for State {

@@ -1,7 +1,7 @@
 //! Looking at the fleet, whether it is the state itself or a draft laid over it.
 
 use crate::id::{KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId};
-use crate::record::{Key, Kind, Location, Machine, Organization, Part, RecordId, SigningKey};
+use crate::record::{Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey};
 use crate::resource::Resource;
 
 /// How deep locations nest, the top one counted.
@@ -63,6 +63,18 @@ pub trait View {
             _ => None,
         }))
     }
+}
+
+/// The record with this id in any view, whole.
+pub(crate) fn record_in<V: View + ?Sized>(view: &V, id: RecordId) -> Option<Record> {
+    Some(match id {
+        RecordId::Organization(id) => Record::Organization(view.organization(id)?.clone()),
+        RecordId::Location(id) => Record::Location(view.location(id)?.clone()),
+        RecordId::Machine(id) => Record::Machine(view.machine(id)?.clone()),
+        RecordId::Part(id) => Record::Part(view.part(id)?.clone()),
+        RecordId::Key(id) => Record::Key(view.key(id)?.clone()),
+        RecordId::SigningKey(id) => Record::SigningKey(view.signing_key(id)?.clone()),
+    })
 }
 
 /// A resource and everything above it, from the resource up to its organization.

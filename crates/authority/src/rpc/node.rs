@@ -16,7 +16,7 @@ use wire::convert::timestamp;
 
 use crate::data::DataDir;
 use crate::engine::Engine;
-use crate::restore::ExportedLine;
+use crate::replay::ExportedLine;
 
 /// The size of a piece of a file, in bytes.
 const CHUNK: usize = 1024 * 1024;

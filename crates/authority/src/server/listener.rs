@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::{State, View as _};
 use http::Request;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
@@ -25,6 +26,7 @@ use super::tls::{Tls, TlsError, TlsSource};
 use super::{Options, observe, transport};
 use crate::authority::Authority;
 use crate::rpc::{App, Node};
+use crate::usage::KEPT_DAYS;
 
 /// How often what was used is written.
 const FLUSH: Duration = Duration::from_secs(10);
@@ -270,7 +272,14 @@ async fn keep_up(engine: crate::engine::Engine) {
         let today = shared.clock.now().day();
         if today != day {
             day = today;
-            shared.usage.forget_old(&engine, today).await;
+            if let Err(error) = engine.journal().forget_tallies(today.saturating_sub(KEPT_DAYS)).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "old uses are not forgotten");
+            }
+            shared.usage.retain(|known| {
+                let gone =
+                    |state: &State| known.iter().copied().filter(|key| state.key(*key).is_none()).collect();
+                engine.look_as_system(gone)
+            });
         }
     }
 }
