@@ -133,63 +133,101 @@ impl Restore {
             free_of_others(&database).await?;
         }
         data.create().map_err(|source| file("make", data.root(), source))?;
-        let draft = Draft::new(data.root().join("restoring.db"), &from)?;
-        let (head, at, replayed) = draft.prepare(&data, &master, replay.as_deref()).await?;
-        let moved_aside = move_aside(&data, &master)?;
-        fs::rename(&draft.path, &database).map_err(|source| file("put in place", &database, source))?;
-        drop(draft);
-        // The mark speaks of the history that is gone.
-        remove_if_there(&data.mark())?;
-        let master = match master {
-            RestoredKey::AsItIs(source) => source,
-            RestoredKey::Exported(path) => {
-                MasterKey::read(&path)?.write(&data.master_key())?;
-                MasterKeySource::DataDir
-            }
-            RestoredKey::New => {
-                MasterKey::create(&data.master_key())?;
-                MasterKeySource::DataDir
-            }
-        };
-        // A new signing key: every token from before is void.
-        let authority = Authority::open_with(data, Absent::Refuse, master, SigningKeys::Replace).await?;
-        authority.close().await;
+        let draft = Draft::new(&data, &from)?;
+        let (head, at, replayed) = draft.prepare(&data, master, replay.as_deref()).await?;
+        let moved_aside = draft.take_the_place_of(&data)?;
         let unconfirmed = replay.is_none().then_some(Unconfirmed::Restored { seq: head.seq, at });
         Ok(Restored { seq: head.seq, at, replayed, moved_aside, unconfirmed })
     }
 }
 
-/// The copy of a backup that is checked before it takes its place; gone when it is dropped.
+/// A whole data folder inside the other, in which a restore is made ready; gone when it is dropped. Killed at any
+/// moment, a restore leaves the old state, none, or the new one, and can be repeated.
 struct Draft {
-    path: PathBuf,
+    data: DataDir,
 }
 
 impl Draft {
-    fn new(path: PathBuf, from: &Path) -> Result<Self, RestoreError> {
-        remove_database(&path)?;
-        let draft = Self { path };
-        copy_private(from, &draft.path)?;
+    fn new(data: &DataDir, from: &Path) -> Result<Self, RestoreError> {
+        let draft = Self { data: DataDir::new(data.root().join("restoring")) };
+        draft.remove()?;
+        draft.data.create().map_err(|source| file("make", draft.data.root(), source))?;
+        copy_private(from, &draft.data.database())?;
         Ok(draft)
     }
 
-    /// Checks the copy, replays onto it, and notes that it waits to be confirmed.
+    /// Checks the copy, replays onto it, notes that it waits to be confirmed, and ends its tokens.
     async fn prepare(
         &self,
         data: &DataDir,
-        master: &RestoredKey,
+        master: RestoredKey,
         replay: Option<&Path>,
     ) -> Result<(Head, Timestamp, u64), RestoreError> {
+        // A key that is not there yet is kept in the draft: it takes its place together with the database.
+        let own_key = self.data.master_key();
+        let source = match master {
+            RestoredKey::AsItIs(MasterKeySource::DataDir) => {
+                MasterKeySource::Given(MasterKey::read(&data.master_key())?)
+            }
+            RestoredKey::AsItIs(given) => given,
+            RestoredKey::Exported(path) => {
+                MasterKey::read(&path)?.write(&own_key)?;
+                MasterKeySource::Given(MasterKey::read(&own_key)?)
+            }
+            RestoredKey::New => {
+                MasterKey::create(&own_key)?;
+                MasterKeySource::DataDir
+            }
+        };
+        let opens = match &source {
+            MasterKeySource::Given(key) => Some(key),
+            // A new one opens nothing.
+            MasterKeySource::DataDir => None,
+        };
         let options = Options { absent: Absent::Refuse, views: store::VIEWS };
-        let journal = Journal::open(&self.path, options).await?;
-        let done = prepare(&journal, data, master, replay).await;
+        let journal = Journal::open(&self.data.database(), options).await?;
+        let done = prepare(&journal, opens, replay).await;
         journal.close().await?;
-        done
+        let done = done?;
+        // A new signing key: every token from before is void.
+        let opened =
+            Authority::open_with(self.data.clone(), Absent::Refuse, source, SigningKeys::Replace).await?;
+        opened.close().await;
+        Ok(done)
+    }
+
+    /// Moves what was there aside and puts this in its place, the master key before what it opens. Tells where the
+    /// database is that was there.
+    fn take_the_place_of(self, data: &DataDir) -> Result<Option<PathBuf>, RestoreError> {
+        let key = self.data.master_key();
+        let moved_aside = move_aside(data, key.exists())?;
+        // The mark speaks of the history that is gone.
+        remove_if_there(&data.mark())?;
+        if key.exists() {
+            fs::rename(&key, data.master_key())
+                .map_err(|source| file("put in place", &data.master_key(), source))?;
+        }
+        let database = data.database();
+        fs::rename(self.data.database(), &database)
+            .map_err(|source| file("put in place", &database, source))?;
+        let synced = File::open(data.root()).and_then(|folder| folder.sync_all());
+        synced.map_err(|source| file("sync", data.root(), source))?;
+        Ok(moved_aside)
+    }
+
+    fn remove(&self) -> Result<(), RestoreError> {
+        match fs::remove_dir_all(self.data.root()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(file("remove", self.data.root(), error))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        if let Err(error) = remove_database(&self.path) {
+        if let Err(error) = self.remove() {
             tracing::warn!(error = &error as &dyn std::error::Error, "a draft was left behind");
         }
     }
@@ -197,12 +235,15 @@ impl Drop for Draft {
 
 async fn prepare(
     journal: &Journal,
-    data: &DataDir,
-    master: &RestoredKey,
+    master: Option<&MasterKey>,
     replay: Option<&Path>,
 ) -> Result<(Head, Timestamp, u64), RestoreError> {
     audit::check(journal, None).await?;
-    check_master_key(journal, data, master).await?;
+    if let Some(key) = master {
+        // A wrong key is noticed now, not at the first start.
+        let state = store::load(journal).await.map_err(StartError::Load)?;
+        TokenKeys::unseal(key, state.signing_keys())?;
+    }
     let replayed = match replay {
         Some(path) => replay_onto(journal, path).await?,
         None => 0,
@@ -213,30 +254,6 @@ async fn prepare(
     let note = replay.is_none().then(|| serde_json::to_string(&note).unwrap_or_default());
     journal.set_note(NOTE, note.as_deref()).await?;
     Ok((head, at, replayed))
-}
-
-/// Finds the master key before anything is changed; a wrong one would be noticed too late.
-async fn check_master_key(
-    journal: &Journal,
-    data: &DataDir,
-    master: &RestoredKey,
-) -> Result<(), RestoreError> {
-    let read;
-    let key = match master {
-        RestoredKey::New => return Ok(()),
-        RestoredKey::AsItIs(MasterKeySource::Given(key)) => key,
-        RestoredKey::AsItIs(MasterKeySource::DataDir) => {
-            read = MasterKey::read(&data.master_key())?;
-            &read
-        }
-        RestoredKey::Exported(path) => {
-            read = MasterKey::read(path)?;
-            &read
-        }
-    };
-    let state = store::load(journal).await.map_err(StartError::Load)?;
-    TokenKeys::unseal(key, state.signing_keys())?;
-    Ok(())
 }
 
 /// Takes the database's lock for a moment, so that a running authority is noticed, and empties its log into it.
@@ -254,7 +271,7 @@ async fn free_of_others(database: &Path) -> Result<(), RestoreError> {
 
 /// Moves whatever is left of a database out of the way, a log without its database included; with it the master key
 /// that opens it, if another one takes its place. Tells where the database is now.
-fn move_aside(data: &DataDir, master: &RestoredKey) -> Result<Option<PathBuf>, RestoreError> {
+fn move_aside(data: &DataDir, with_key: bool) -> Result<Option<PathBuf>, RestoreError> {
     let numbered = |path: &Path, number: u32| suffixed(path, &format!(".before-restore-{number}"));
     let (database, key) = (data.database(), data.master_key());
     let free = |number: &u32| !numbered(&database, *number).exists() && !numbered(&key, *number).exists();
@@ -267,7 +284,7 @@ fn move_aside(data: &DataDir, master: &RestoredKey) -> Result<Option<PathBuf>, R
             fs::rename(&from, to).map_err(|source| file("move aside", &from, source))?;
         }
     }
-    if !matches!(master, RestoredKey::AsItIs(_)) && key.exists() {
+    if with_key && key.exists() {
         fs::rename(&key, numbered(&key, number)).map_err(|source| file("move aside", &key, source))?;
     }
     Ok(there.then_some(aside))
@@ -306,10 +323,6 @@ fn copy_private(from: &Path, to: &Path) -> Result<(), RestoreError> {
     let mut target = options.open(to).map_err(|source| file("make", to, source))?;
     io::copy(&mut source, &mut target).map_err(|source| file("write", to, source))?;
     target.sync_all().map_err(|source| file("write", to, source))
-}
-
-fn remove_database(path: &Path) -> Result<(), RestoreError> {
-    ["", "-wal", "-shm", ".lock"].into_iter().try_for_each(|suffix| remove_if_there(&suffixed(path, suffix)))
 }
 
 fn remove_if_there(path: &Path) -> Result<(), RestoreError> {
