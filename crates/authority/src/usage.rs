@@ -6,6 +6,8 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
+use foldhash::fast::RandomState;
+
 use domain::{KeyId, Permission, Resource, Timestamp};
 use journal::{Journal, Latest, Tally};
 use parking_lot::Mutex;
@@ -36,10 +38,10 @@ struct Counter {
 
 #[derive(Debug, Default)]
 struct Gathered {
-    last: HashMap<KeyId, LastUse>,
+    last: HashMap<KeyId, LastUse, RandomState>,
     /// The keys used since the last flush.
-    touched: HashSet<KeyId>,
-    counters: HashMap<Counter, u64>,
+    touched: HashSet<KeyId, RandomState>,
+    counters: HashMap<Counter, u64, RandomState>,
 }
 
 /// The uses gathered so far.
@@ -54,7 +56,7 @@ impl Usage {
     /// # Errors
     /// Where the journal cannot be read.
     pub async fn load(journal: &Journal) -> Result<Self, journal::Error> {
-        let mut last = HashMap::new();
+        let mut last = HashMap::default();
         journal
             .for_each_latest(|row| {
                 // A row that cannot be read is one that an older or newer release meant otherwise: no loss.

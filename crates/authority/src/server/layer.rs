@@ -74,20 +74,22 @@ impl Gate {
             metrics.denied(denial);
         }
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let (number, method) = (seen.number, seen.method);
+        let request_id = || self.requests.id(number);
         match code {
-            Code::Ok => tracing::debug!(request_id = seen.id, method = seen.method, micros, "answered"),
+            Code::Ok => tracing::debug!(request_id = request_id(), method, micros, "answered"),
             Code::Unauthenticated => {
                 // Ten thousand wrong keys a second are one line a second and a number.
                 if let Some(unlogged) = self.sample.take() {
                     let reason = denial.map_or("", Denial::name);
-                    let (request_id, method, address) = (&seen.id, &seen.method, seen.address);
+                    let (request_id, address) = (request_id(), seen.address);
                     tracing::warn!(request_id, method, %address, reason, unlogged, "credentials refused");
                 }
             }
             Code::Internal | Code::Unavailable | Code::Unknown | Code::DataLoss => {
-                tracing::error!(request_id = seen.id, method = seen.method, ?code, micros, "failed");
+                tracing::error!(request_id = request_id(), method, ?code, micros, "failed");
             }
-            _ => tracing::info!(request_id = seen.id, method = seen.method, ?code, micros, "refused"),
+            _ => tracing::info!(request_id = request_id(), method, ?code, micros, "refused"),
         }
     }
 }
@@ -105,8 +107,10 @@ fn not_served(path: &str) -> Status {
 
 /// What is known of a call when it is done.
 struct Seen {
-    id: String,
-    method: String,
+    /// Its number; written out only where somebody reads it.
+    number: u64,
+    /// The path; one that nobody serves is not repeated.
+    method: &'static str,
     address: IpAddr,
     started: Instant,
 }
@@ -124,8 +128,13 @@ impl RequestIds {
         Self { start: start_micros.unsigned_abs(), next: AtomicU64::new(0) }
     }
 
-    fn next(&self) -> String {
-        format!("{:x}-{:x}", self.start, self.next.fetch_add(1, Ordering::Relaxed))
+    fn next(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The id of the call with this number.
+    fn id(&self, number: u64) -> String {
+        format!("{:x}-{number:x}", self.start)
     }
 }
 
@@ -189,8 +198,8 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let peer = request.extensions().get().map_or(IpAddr::from([0, 0, 0, 0]), |Peer(peer)| *peer);
         let seen = Seen {
-            id: self.gate.requests.next(),
-            method: request.uri().path().to_owned(),
+            number: self.gate.requests.next(),
+            method: self.gate.methods.get(request.uri().path()).map_or("(not served)", Method::path),
             address: self.gate.proxies.client(peer, request.headers()),
             started: Instant::now(),
         };
@@ -236,7 +245,7 @@ fn finished(gate: &Gate, seen: &Seen, mut response: Response<Body>) -> Response<
     gate.done(seen, code, denial);
     let headers = response.headers_mut();
     headers.insert("grpc-status", HeaderValue::from(code as i32));
-    if let Ok(id) = HeaderValue::from_str(&seen.id) {
+    if let Ok(id) = HeaderValue::from_str(&gate.requests.id(seen.number)) {
         headers.insert(REQUEST_ID, id);
     }
     response

@@ -16,10 +16,11 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::body::Body;
-use tower::{Service, ServiceBuilder};
+use tower::{Layer as _, Service};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use wire::claviger::v1::node_service_server::NodeServiceServer;
 
+use super::browsers::ForBrowsers;
 use super::layer::{Gate, Gated, RequestIds, Sample};
 use super::methods::Methods;
 use super::tls::{Tls, TlsError, TlsSource};
@@ -190,12 +191,8 @@ fn service(
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(Any)
         .max_age(Duration::from_secs(7_200));
-    let stack = ServiceBuilder::new()
-        .layer(cors)
-        .layer(tonic_web::GrpcWebLayer::new())
-        .layer(Gated(Arc::new(gate)))
-        .service(routes);
-    Ok(stack)
+    let gated = Gated(Arc::new(gate)).layer(routes);
+    Ok(ForBrowsers::new(&cors, tonic_web::GrpcWebLayer::new().layer(gated)))
 }
 
 /// Accepts until the server stops, then waits for the connections.

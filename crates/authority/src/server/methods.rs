@@ -11,6 +11,14 @@ pub(super) enum Method {
     Open(&'static str),
 }
 
+impl Method {
+    pub(super) const fn path(self) -> &'static str {
+        match self {
+            Self::Authenticated(path) | Self::Open(path) => path,
+        }
+    }
+}
+
 /// The services that do not ask who calls. The tests hold this list against the descriptors: it can only shrink.
 const OPEN: [&str; 4] = [
     "/proto.rpc.v1.AuthService/",

@@ -5,6 +5,7 @@
 //! counters), and the routes of `rpc`.
 
 mod addresses;
+mod browsers;
 mod layer;
 mod listener;
 mod methods;
