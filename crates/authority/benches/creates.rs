@@ -25,7 +25,8 @@ const CALLERS: usize = 32;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(run());
+    // On a worker, as calls are: a hand-over to the thread that waits outside would not happen in a server.
+    runtime.block_on(async { tokio::spawn(run()).await.unwrap() });
 }
 
 async fn run() {

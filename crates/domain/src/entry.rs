@@ -5,7 +5,17 @@ use crate::record::{Actor, Change, Record};
 use crate::time::Timestamp;
 use crate::view::{View, record_in};
 
-/// A change that was decided and allowed. It can only be made from a [`Permit`].
+/// A change that was decided and allowed. It can only be made from a [`Permit`], and a permit only by being allowed:
+///
+/// ```compile_fail
+/// let permit = domain::Permit { actor: domain::Actor::System, allowances: vec![] };
+/// ```
+///
+/// ```compile_fail
+/// fn forge(permit: domain::Permit, view: &dyn domain::View) -> domain::Entry {
+///     domain::Entry::new(view, permit, domain::Timestamp::EPOCH, "by hand", vec![])
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Entry {
     at: Timestamp,

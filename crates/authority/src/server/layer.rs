@@ -40,13 +40,16 @@ pub(super) struct Peer(pub(super) IpAddr);
 
 impl Gate {
     /// Lets a request in with its [`Call`] beside it, or says why not.
-    fn admit<B>(&self, request: &mut Request<B>, address: IpAddr) -> Result<(), Status> {
-        let Some(method) = self.methods.get(request.uri().path()) else {
-            return Err(not_served(request.uri().path()));
-        };
+    fn admit<B>(
+        &self,
+        request: &mut Request<B>,
+        method: Option<Method>,
+        address: IpAddr,
+    ) -> Result<(), Status> {
         match method {
-            Method::Open(_) => Ok(()),
-            Method::Authenticated(method) => {
+            None => Err(not_served(request.uri().path())),
+            Some(Method::Open(_)) => Ok(()),
+            Some(Method::Authenticated(method)) => {
                 let refused = |reason| Failure::from(Refusal::Unauthenticated(reason));
                 let caller = self.caller(request.headers()).map_err(refused)?;
                 request.extensions_mut().insert(Call { caller, method, address });
@@ -197,9 +200,10 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let peer = request.extensions().get().map_or(IpAddr::from([0, 0, 0, 0]), |Peer(peer)| *peer);
+        let method = self.gate.methods.get(request.uri().path());
         let seen = Seen {
             number: self.gate.requests.next(),
-            method: self.gate.methods.get(request.uri().path()).map_or("(not served)", Method::path),
+            method: method.map_or("(not served)", Method::path),
             address: self.gate.proxies.client(peer, request.headers()),
             started: Instant::now(),
         };
@@ -209,7 +213,7 @@ where
             *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return Box::pin(async move { Ok(response) });
         }
-        match self.gate.admit(&mut request, seen.address) {
+        match self.gate.admit(&mut request, method, seen.address) {
             Ok(()) => {
                 let answer = self.inner.call(request);
                 Box::pin(async move { Ok(finished(&gate, &seen, answer.await?)) })

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 /// What is done with a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
@@ -41,7 +43,7 @@ const NODE: &str = "/claviger.v1.NodeService/";
 /// All methods that callers can reach.
 #[derive(Debug)]
 pub(super) struct Methods {
-    by_path: HashMap<&'static str, Method>,
+    by_path: HashMap<&'static str, Method, RandomState>,
 }
 
 impl Methods {
