@@ -11,9 +11,7 @@ mod common;
 
 use authority::server::{Options, Server, TlsSource, TrustedProxies};
 use authority::{Absent, Authority, DataDir, MasterKeySource};
-use common::{ROUNDS, in_flight, median};
-use domain::Name;
-use domain::command::{FoundFleet, NewFleet};
+use common::{ROUNDS, found, in_flight, median};
 use tokio::net::TcpListener;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
@@ -45,7 +43,7 @@ async fn run() {
     let folder = tempfile::tempdir().unwrap();
     let data = DataDir::new(folder.path());
     let authority = Authority::open(data, Absent::Create, MasterKeySource::DataDir).await.unwrap();
-    let fleet = found(&authority).await;
+    let fleet = found(&authority.engine).await;
     let options = Options {
         listen: "127.0.0.1:0".parse().unwrap(),
         tls: TlsSource::Off,
@@ -93,18 +91,6 @@ async fn run() {
         println!("{many} in flight: Authenticate / nothing (limit 0.85)     {:.2}", median(&mut logins));
     }
     server.serve_until(async {}).await;
-}
-
-async fn found(authority: &Authority) -> NewFleet {
-    let name = |text| Name::parse(text).unwrap();
-    let command = FoundFleet {
-        organization: name("organization"),
-        location: name("location"),
-        machine: name("machine"),
-        owner_key: name("owner"),
-        operator_key: name("operator"),
-    };
-    authority.engine.command("bench", command).await.unwrap()
 }
 
 async fn serve_nothing() -> String {

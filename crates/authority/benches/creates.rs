@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use authority::engine::Engine;
 use authority::{Absent, Authority, DataDir, MasterKeySource};
-use common::{ROUNDS, in_flight, median, per_second};
-use domain::command::{CreateKey, FoundFleet};
+use common::{ROUNDS, found, in_flight, median, per_second};
+use domain::command::CreateKey;
 use domain::{Grant, Name, Resource, Role, encode_record};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, QueryBuilder, Sqlite, SqliteConnection};
@@ -88,17 +88,10 @@ async fn run() {
 
 /// A fleet, and the command that makes one more key for it.
 async fn create(engine: &Engine) -> CreateKey {
-    let name = |text| Name::parse(text).unwrap();
-    let command = FoundFleet {
-        organization: name("organization"),
-        location: name("location"),
-        machine: name("machine"),
-        owner_key: name("owner"),
-        operator_key: name("operator"),
-    };
-    let fleet = engine.command("bench", command).await.unwrap();
+    let fleet = found(engine).await;
     let grant = Grant { role: Role::Operator, resource: Resource::Machine(fleet.machine.id) };
-    CreateKey { organization: None, name: name("one of many keys"), grants: vec![grant], expires_at: None }
+    let name = Name::parse("one of many keys").unwrap();
+    CreateKey { organization: None, name, grants: vec![grant], expires_at: None }
 }
 
 fn synced_write(file: &mut File) {

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 /// The secret half of an API key: `clvk_`, 43 random characters of base62, 6 characters of checksum.
 ///
 /// 43 characters drawn evenly from 62 hold 256.03 bits. The checksum is the CRC-32 (IEEE) of everything before
-/// it, in base62: a mistyped value is told from a wrong one without a look-up, and a scanner can recognise ours
+/// it, in base62: a mistyped value can be told from a wrong one, and a scanner can recognise ours
 /// in a file without asking anybody. The prefix never changes: secret scanners know it.
 ///
 /// `Debug` does not show it, and it is wiped from memory when it is dropped.

@@ -6,10 +6,27 @@
 
 use std::time::{Duration, Instant};
 
+use authority::engine::Engine;
+use domain::Name;
+use domain::command::{FoundFleet, NewFleet};
+
 /// How many rounds a comparison has.
 pub(crate) const ROUNDS: usize = 7;
 /// How long one side of a round takes.
 pub(crate) const ROUND: Duration = Duration::from_millis(1_000);
+
+/// A fleet to measure on.
+pub(crate) async fn found(engine: &Engine) -> NewFleet {
+    let name = |text| Name::parse(text).unwrap();
+    let command = FoundFleet {
+        organization: name("organization"),
+        location: name("location"),
+        machine: name("machine"),
+        owner_key: name("owner"),
+        operator_key: name("operator"),
+    };
+    engine.command("bench", command).await.unwrap()
+}
 
 /// The median.
 pub(crate) fn median(values: &mut [f64]) -> f64 {

@@ -1,7 +1,7 @@
 //! The listener: from bytes to calls.
 //!
 //! One port speaks everything: gRPC over HTTP/2 with prior knowledge or ALPN, and gRPC-Web over HTTP/1.1 and
-//! HTTP/2 with CORS. A call passes, from the outside in: CORS, gRPC-Web, [`layer`] (request id, credential,
+//! HTTP/2 with CORS. A call passes, from the outside in: CORS (browsers only), gRPC-Web, [`layer`] (request id, credential,
 //! counters), and the routes of `rpc`.
 
 mod addresses;
