@@ -73,7 +73,7 @@ impl Journal {
         Ok(Turn { writer, head: &self.head, missed })
     }
 
-    /// Hands every record to `f`, in the order of kind and id, and returns the head they belong to: commits made
+    /// Hands every record to `f`, in no particular order, and returns the head they belong to: commits made
     /// meanwhile are not in them. The records are never in memory together.
     ///
     /// # Errors

@@ -18,9 +18,9 @@ use crate::{
 /// The n-th text (from 1) leads from schema n - 1 to schema n; schema 0 is an empty file.
 pub(crate) const MIGRATIONS: &[&str] = &[SCHEMA_1];
 
-/// `journal.seq` is SQLite's row number, so that appending touches the right edge of one tree. The keys of `record` are
-/// spread at random: without a row number there is one tree to change for each, not two. Documents may be large, which
-/// such a tree is bad at.
+/// `journal.seq` is SQLite's row number, so that appending touches the right edge of one tree. Rows of a few hundred
+/// bytes and more (`record`, `document`) lie in a tree by row number with an index beside it: a tree by key holds only
+/// a few of them to a page, splits often and writes both halves each time. Small rows have the tree by key alone.
 pub(crate) const SCHEMA_1: &str = "
 PRAGMA application_id = 1131181671;
 
@@ -37,7 +37,7 @@ CREATE TABLE record (
     seq   INTEGER NOT NULL,
     value TEXT    NOT NULL,
     PRIMARY KEY (kind, id)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE document (
     kind  TEXT    NOT NULL,

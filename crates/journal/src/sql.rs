@@ -13,8 +13,8 @@ pub(crate) const ENTRIES_FROM: &str = "SELECT seq, at, hash, entry FROM journal 
 /// `$1`: number after which to start; `$2`: how many at most.
 pub(crate) const ENTRIES_AFTER: &str =
     "SELECT seq, at, hash, entry FROM journal WHERE seq > $1 ORDER BY seq LIMIT $2";
-/// In the order of the primary key, so that nothing is sorted and every load sees the same order.
-pub(crate) const RECORDS: &str = "SELECT kind, id, seq, value FROM record ORDER BY kind, id";
+/// In whatever order they lie: a start reads all of them, and the straight way through a table is the fastest.
+pub(crate) const RECORDS: &str = "SELECT kind, id, seq, value FROM record";
 /// `$1`: kind; `$2`: id.
 pub(crate) const DOCUMENT: &str = "SELECT value FROM document WHERE kind = $1 AND id = $2";
 

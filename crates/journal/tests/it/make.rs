@@ -36,7 +36,7 @@ pub(crate) async fn history(journal: &Journal, count: u64) -> Head {
     journal.head()
 }
 
-/// All records, as `id@seq=value`, and the head they belong to.
+/// All records, as `id@seq=value` and sorted, and the head they belong to.
 pub(crate) async fn records(journal: &Journal) -> (Head, Vec<String>) {
     let mut records = Vec::new();
     let head = journal
@@ -45,5 +45,6 @@ pub(crate) async fn records(journal: &Journal) -> (Head, Vec<String>) {
             Ok::<(), journal::Error>(())
         })
         .await;
+    records.sort_unstable();
     (head.unwrap(), records)
 }

@@ -70,14 +70,16 @@ pub(crate) async fn odd_names_and_values(ground: impl Ground) {
     let odd = ["", "%_?$1", "'; DROP TABLE record; --", "a\"b", "né 🤖"];
     let changes = odd.iter().map(|odd| put(odd, odd)).collect();
     commit(&journal, vec![NewEntry { changes, ..entry(1) }]).await;
-    assert_eq!(records(&journal).await.1, odd.map(|odd| format!("{odd}@1={odd}")));
+    let mut written = odd.map(|odd| format!("{odd}@1={odd}"));
+    written.sort_unstable();
+    assert_eq!(records(&journal).await.1, written);
 
     let changes = odd.iter().map(|odd| delete(odd)).collect();
     commit(&journal, vec![NewEntry { changes, ..entry(2) }]).await;
     assert_eq!(records(&journal).await.1, Vec::<String>::new());
 }
 
-pub(crate) async fn streaming_in_order(ground: impl Ground) {
+pub(crate) async fn streaming_all(ground: impl Ground) {
     let journal = ground.open().await;
     let names = [("b", "1"), ("a", "2"), ("a", "10"), ("b", "0")];
     let change =
@@ -95,6 +97,7 @@ pub(crate) async fn streaming_in_order(ground: impl Ground) {
         seq: 1,
         value: "{}".to_owned(),
     };
+    seen.sort_by(|a, b| (&a.kind, &a.id).cmp(&(&b.kind, &b.id)));
     assert_eq!(seen, [("a", "10"), ("a", "2"), ("b", "0"), ("b", "1")].map(record));
 }
 
