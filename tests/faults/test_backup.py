@@ -384,12 +384,16 @@ async def test_a_database_that_is_there_is_not_replaced_by_mistake(saved: Saved)
     assert aside.read_bytes() == before
 
 
-async def test_a_killed_database_is_moved_aside_with_its_log(saved: Saved, tmp_path: Path) -> None:
-    """Its last changes are in the log only. The log must neither be lost nor be taken for the backup's."""
+@pytest.mark.parametrize("mode", [0o600, 0o400], ids=["opens", "does not open"])
+async def test_a_killed_database_is_moved_aside_with_its_log(saved: Saved, mode: int) -> None:
+    """Its last changes are in the log only. The log must neither be lost nor be taken for the backup's. Where the
+    database can be opened its log is emptied into it first; one that is read-only is moved as it is."""
     victim = saved.victim
     victim.kill()
+    victim.database.chmod(mode)
     restore(saved, victim, "--replace")
     aside = victim.data / "claviger.db.before-restore-1"
+    aside.chmod(0o600)
     assert counted(aside) == recorded(aside)
     assert saved.newcomer.id in {id for _, id in recorded(aside)}
     done("restore", "confirm", "--data", victim.data)

@@ -253,6 +253,7 @@ mod tests {
         assert!(matches!(outcome, Err(CommitError::Unknown(_))), "{outcome:?}");
         journal.set_note("a", Some("1")).await.unwrap();
         assert!(journal.writer_is_astray().await);
+        assert_eq!(journal.note(super::SETTLED).await.unwrap().as_deref(), Some("1"));
         goes_on(&journal, head).await;
         assert!(!journal.writer_is_astray().await);
     }
