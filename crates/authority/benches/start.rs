@@ -99,8 +99,16 @@ async fn fill(path: &Path, keys: usize) -> usize {
     let locations: Vec<_> = (0..LOCATIONS).map(|_| LocationId::generate(&mut rng)).collect();
     for (number, id) in locations.iter().copied().enumerate() {
         let name = name(format!("location-{number}"));
-        let (parent, region) = (None, None);
-        records.push(Record::Location(Location { id, organization, parent, name, region, created_at: at }));
+        records.push(Record::Location(Location {
+            id,
+            organization,
+            parent: None,
+            name,
+            region: None,
+            shared_with: vec![],
+            secrets: vec![],
+            created_at: at,
+        }));
     }
     let machines: Vec<_> = (0..MACHINES).map(|_| MachineId::generate(at, &mut rng)).collect();
     for (number, id) in machines.iter().copied().enumerate() {

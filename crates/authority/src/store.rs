@@ -1,6 +1,6 @@
 //! Between the domain's entries and records and the journal's texts. The only place that knows both.
 
-use domain::{Change, Entry, State, StoredError, Timestamp, decode_record, encode_record};
+use domain::{Change, DocumentChange, Entry, State, StoredError, Timestamp, decode_record, encode_record};
 use journal::{Journal, NewEntry, View};
 
 /// Views for people with a SQL prompt. The authority never reads them.
@@ -75,8 +75,12 @@ pub(crate) fn encode(entry: &Entry) -> Result<NewEntry, StoredError> {
         at: entry.at().as_micros(),
         body: entry.encode()?,
         changes: entry.changes().iter().map(encode_change).collect::<Result<_, _>>()?,
-        documents: Vec::new(),
+        documents: entry.documents().iter().map(encode_document).collect(),
     })
+}
+
+fn encode_document(change: &DocumentChange) -> journal::DocumentChange {
+    journal::DocumentChange { kind: change.kind.name(), id: change.id.clone(), value: change.content.clone() }
 }
 
 /// A change of a record as the journal takes it.

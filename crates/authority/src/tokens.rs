@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
-use domain::{Caller, Denial, KeyId, SigningKey, SigningKeyId, Timestamp};
+use domain::{Caller, Denial, KeyId, PartId, SecretId, SigningKey, SigningKeyId, Timestamp, UserId};
 
 use crate::master::{MasterKey, MasterKeyError};
 
@@ -18,9 +18,14 @@ use crate::master::{MasterKey, MasterKeyError};
 pub(crate) const PURPOSE: &str = "token-mac";
 
 const PREFIX: &str = "clvt_";
-const VERSION: u8 = 1;
-const SIGNED_LEN: usize = 1 + 16 + 16 + 4 + 8;
-const LEN: usize = SIGNED_LEN + 32;
+/// What the first byte says a token is for.
+const KEY: u8 = 1;
+const USER: u8 = 2;
+const PART: u8 = 3;
+/// First byte, signer, who, when it was issued; and what it dies with: a generation or the id of a secret.
+const FIXED: usize = 1 + 16 + 16 + 8;
+const MAC: usize = 32;
+const MAX: usize = FIXED + 16 + MAC;
 
 /// The keys that sign tokens, unsealed.
 pub struct TokenKeys {
@@ -57,16 +62,23 @@ impl TokenKeys {
         master.seal(&sealed_for(id), &*secret)
     }
 
-    /// The token of somebody who presented a key.
+    /// The token of somebody who authenticated; none for the person at the server, who needs none.
     #[must_use]
-    pub fn issue(&self, key: KeyId, generation: u32, now: Timestamp) -> Option<String> {
+    pub fn issue(&self, caller: Caller, now: Timestamp) -> Option<String> {
         let signer = self.keys.get(&self.signs)?;
-        let mut bytes = Vec::with_capacity(LEN);
-        bytes.push(VERSION);
+        let (kind, who, generation, secret) = match &caller {
+            Caller::Key { id, generation } => (KEY, id.as_bytes(), Some(generation.to_be_bytes()), None),
+            Caller::User { id, generation } => (USER, id.as_bytes(), Some(generation.to_be_bytes()), None),
+            Caller::Part { id, secret } => (PART, id.as_bytes(), None, Some(secret.as_bytes())),
+            Caller::System => return None,
+        };
+        let mut bytes = Vec::with_capacity(MAX);
+        bytes.push(kind);
         bytes.extend_from_slice(self.signs.as_bytes());
-        bytes.extend_from_slice(key.as_bytes());
-        bytes.extend_from_slice(&generation.to_be_bytes());
+        bytes.extend_from_slice(who);
         bytes.extend_from_slice(&now.as_micros().to_be_bytes());
+        bytes.extend_from_slice(generation.as_ref().map_or(&[], |bytes| bytes.as_slice()));
+        bytes.extend_from_slice(secret.map_or(&[], |bytes| bytes.as_slice()));
         let mac = hmac::sign(signer, &bytes);
         bytes.extend_from_slice(mac.as_ref());
         Some(format!("{PREFIX}{}", BASE64URL.encode(bytes)))
@@ -80,21 +92,25 @@ impl TokenKeys {
     pub fn check(&self, token: &str) -> Result<Caller, Denial> {
         let bad = Denial::BadToken;
         let text = token.strip_prefix(PREFIX).ok_or(bad)?;
-        let mut bytes = [0; LEN];
-        match BASE64URL.decode_slice(text, &mut bytes) {
-            Ok(LEN) => {}
-            _ => return Err(bad),
-        }
-        let (signed, mac) = bytes.split_at(SIGNED_LEN);
-        let (version, rest) = signed.split_first().ok_or(bad)?;
+        let mut bytes = [0; MAX];
+        let len = BASE64URL.decode_slice(text, &mut bytes).map_err(|_| bad)?;
+        let (signed, mac) = bytes.get(..len).and_then(|all| all.split_last_chunk::<MAC>()).ok_or(bad)?;
+        let (kind, rest) = signed.split_first().ok_or(bad)?;
         let (signer, rest) = rest.split_first_chunk::<16>().ok_or(bad)?;
-        let (key, rest) = rest.split_first_chunk::<16>().ok_or(bad)?;
-        let (generation, _issued) = rest.split_first_chunk::<4>().ok_or(bad)?;
+        let (who, rest) = rest.split_first_chunk::<16>().ok_or(bad)?;
+        let (_issued, rest) = rest.split_first_chunk::<8>().ok_or(bad)?;
         let signer = self.keys.get(&SigningKeyId::from_bytes(*signer)).ok_or(bad)?;
-        if *version != VERSION || hmac::verify(signer, signed, mac).is_err() {
-            return Err(bad);
+        hmac::verify(signer, signed, mac).map_err(|_| bad)?;
+        let generation = || rest.try_into().map(u32::from_be_bytes).map_err(|_| bad);
+        match *kind {
+            KEY => Ok(Caller::Key { id: KeyId::from_bytes(*who), generation: generation()? }),
+            USER => Ok(Caller::User { id: UserId::from_bytes(*who), generation: generation()? }),
+            PART => {
+                let secret = rest.try_into().map(SecretId::from_bytes).map_err(|_| bad)?;
+                Ok(Caller::Part { id: PartId::from_bytes(*who), secret })
+            }
+            _ => Err(bad),
         }
-        Ok(Caller::Key { id: KeyId::from_bytes(*key), generation: u32::from_be_bytes(*generation) })
     }
 }
 
@@ -119,9 +135,9 @@ mod tests {
     fn every_altered_character_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let keys = keys(folder.path(), 1);
-        let key = KeyId::from_bytes([7; 16]);
-        let token = keys.issue(key, 3, Timestamp::from_micros(1)).unwrap();
-        assert_eq!(keys.check(&token), Ok(Caller::Key { id: key, generation: 3 }));
+        let caller = Caller::Key { id: KeyId::from_bytes([7; 16]), generation: 3 };
+        let token = keys.issue(caller, Timestamp::from_micros(1)).unwrap();
+        assert_eq!(keys.check(&token), Ok(caller));
         for place in 0..token.len() {
             let mut altered = token.clone().into_bytes();
             altered[place] = if altered[place] == b'A' { b'B' } else { b'A' };
@@ -133,10 +149,24 @@ mod tests {
         }
     }
 
+    const KEY_7: Caller = Caller::Key { id: KeyId::from_bytes([7; 16]), generation: 1 };
+
+    #[test]
+    fn everybody_s_token_says_who_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = keys(folder.path(), 1);
+        let user = Caller::User { id: UserId::from_bytes([8; 16]), generation: 9 };
+        let part = Caller::Part { id: PartId::from_bytes([8; 16]), secret: SecretId::from_bytes([9; 16]) };
+        for caller in [KEY_7, user, part] {
+            assert_eq!(keys.check(&keys.issue(caller, Timestamp::EPOCH).unwrap()), Ok(caller));
+        }
+        assert_eq!(keys.issue(Caller::System, Timestamp::EPOCH), None);
+    }
+
     #[test]
     fn another_authority_s_token_is_none() {
         let folder = tempfile::tempdir().unwrap();
-        let token = keys(folder.path(), 1).issue(KeyId::from_bytes([7; 16]), 1, Timestamp::EPOCH).unwrap();
+        let token = keys(folder.path(), 1).issue(KEY_7, Timestamp::EPOCH).unwrap();
         assert_eq!(keys(folder.path(), 1).check(&token), Err(Denial::BadToken));
         assert_eq!(keys(folder.path(), 2).check(&token), Err(Denial::BadToken));
     }

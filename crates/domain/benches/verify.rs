@@ -189,6 +189,8 @@ fn places(state: &mut State, organization: OrganizationId, rng: &mut ChaCha8Rng)
             parent,
             name,
             region: None,
+            shared_with: vec![],
+            secrets: vec![],
             created_at: at,
         }));
         levels[level].push(id);

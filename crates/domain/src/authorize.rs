@@ -8,11 +8,12 @@
 //!   so the answer is `PermissionDenied` and names the permission.
 //! - B asks `read_robot` on a machine next to *arm*: no grant covers it, so for B it is not there: `NotFound`.
 
+use crate::id::OrganizationId;
 use crate::policy::{Permission, Reach};
 use crate::record::{Actor, Key, Kind, RecordId};
 use crate::refusal::Refusal;
 use crate::resource::{Grant, Resource, ResourceType};
-use crate::verify::Principal;
+use crate::verify::{Holding, Principal};
 use crate::view::{Lineage, View};
 
 /// By what right something was allowed.
@@ -78,9 +79,27 @@ pub fn authorize<V: View + ?Sized>(
     permission: Permission,
     resource: Resource,
 ) -> Result<Permit, Refusal> {
+    authorize_for(view, principal, permission, resource, None)
+}
+
+/// The same, by what is held in one organization alone if one is given.
+///
+/// A location may be shared: then people and keys of several organizations hold roles on it, and each
+/// organization's keys are managed by its own owners only.
+///
+/// # Errors
+/// As [`authorize`].
+#[inline]
+pub(crate) fn authorize_for<V: View + ?Sized>(
+    view: &V,
+    principal: &Principal<'_>,
+    permission: Permission,
+    resource: Resource,
+    organization: Option<OrganizationId>,
+) -> Result<Permit, Refusal> {
     let not_found = || Refusal::NotFound(RecordId::from(resource).kind());
     let lineage = Lineage::of(view, resource).ok_or_else(not_found)?;
-    if let Some(basis) = basis(view, principal, permission, &lineage, resource) {
+    if let Some(basis) = basis(view, principal, permission, &lineage, resource, organization) {
         let allowance = Allowance { permission, resource: Some(resource), basis };
         return Ok(Permit { actor: principal.actor(), allowances: vec![allowance] });
     }
@@ -100,8 +119,20 @@ pub fn holds<V: View + ?Sized>(
     permission: Permission,
     resource: Resource,
 ) -> bool {
+    holds_for(view, principal, permission, resource, None)
+}
+
+/// [`authorize_for`] as a plain yes or no.
+#[inline]
+pub(crate) fn holds_for<V: View + ?Sized>(
+    view: &V,
+    principal: &Principal<'_>,
+    permission: Permission,
+    resource: Resource,
+    organization: Option<OrganizationId>,
+) -> bool {
     Lineage::of(view, resource)
-        .is_some_and(|lineage| basis(view, principal, permission, &lineage, resource).is_some())
+        .is_some_and(|lineage| basis(view, principal, permission, &lineage, resource, organization).is_some())
 }
 
 /// The first right by which the principal may.
@@ -112,18 +143,62 @@ fn basis<V: View + ?Sized>(
     permission: Permission,
     lineage: &Lineage,
     resource: Resource,
+    organization: Option<OrganizationId>,
 ) -> Option<Basis> {
     if principal.actor() == Actor::System {
         return Some(Basis::System);
     }
-    let given = |grant: &&Grant| permission.given_by(grant.role, grant.resource.resource_type());
-    let mut grants = principal.grants().iter().filter(given);
+    let asked = |holding: &Holding<'_>| organization.is_none_or(|only| only == holding.organization);
+    principal.holdings().filter(asked).find_map(|holding| {
+        let mut grants = holding.grants.iter();
+        let found =
+            grants.find(|grant| gives(view, holding.organization, grant, permission, lineage, resource));
+        found.map(|grant| Basis::Grant(*grant))
+    })
+}
+
+/// Whether a grant that is held in an organization gives a permission on a resource with this lineage.
+#[inline]
+fn gives<V: View + ?Sized>(
+    view: &V,
+    organization: OrganizationId,
+    grant: &Grant,
+    permission: Permission,
+    lineage: &Lineage,
+    resource: Resource,
+) -> bool {
+    if lineage.organization() != organization {
+        return permission.reach() == Reach::Down
+            && level_through_share(view, organization, grant, lineage)
+                .is_some_and(|level| permission.given_by(grant.role, level));
+    }
+    if !permission.given_by(grant.role, grant.resource.resource_type()) {
+        return false;
+    }
     let wide = permission.reach() == Reach::Wide && resource.resource_type() == ResourceType::Organization;
-    let found = grants.find(|grant| {
-        lineage.contains(grant.resource)
-            || (wide && Lineage::of(view, grant.resource).is_some_and(|of| of.contains(resource)))
-    });
-    found.map(|grant| Basis::Grant(*grant))
+    // Of a grant on a location of others that is shared with them, nothing reaches up to their own organization.
+    lineage.contains(grant.resource)
+        || (wide && Lineage::of(view, grant.resource).is_some_and(|of| of.contains(resource)))
+}
+
+/// At which level a grant counts on a resource of another organization, if it lies at or below a location that is
+/// shared with the holder's. A role on their whole organization counts as one on the shared location.
+fn level_through_share<V: View + ?Sized>(
+    view: &V,
+    organization: OrganizationId,
+    grant: &Grant,
+    lineage: &Lineage,
+) -> Option<ResourceType> {
+    let shared = lineage.shared_steps(view, organization);
+    if shared == 0 {
+        return None;
+    }
+    match grant.resource {
+        Resource::Organization(id) => (id == organization).then_some(ResourceType::Location),
+        resource => {
+            lineage.iter().take(shared).any(|step| step == resource).then(|| resource.resource_type())
+        }
+    }
 }
 
 /// Whether the principal may know that the resource is there: it is at or below a grant, or above one.
@@ -139,14 +214,57 @@ fn visible_in<V: View + ?Sized>(
     resource: Resource,
 ) -> bool {
     principal.actor() == Actor::System
-        || principal.grants().iter().any(|grant| {
-            lineage.contains(grant.resource)
-                || Lineage::of(view, grant.resource).is_some_and(|of| of.contains(resource))
+        || principal.holdings().any(|holding| {
+            let organization = holding.organization;
+            resource == Resource::Organization(organization)
+                || holding.grants.iter().any(|grant| {
+                    covers(view, organization, grant, lineage)
+                        || stands_above(view, organization, grant, resource)
+                })
         })
 }
 
-/// May the principal do this to a key? Only who may do it to everything the key reaches: otherwise the owner
-/// of a machine could rotate the organization's key and so become its owner.
+/// Whether a resource with this lineage is at or below a grant that counts there.
+fn covers<V: View + ?Sized>(
+    view: &V,
+    organization: OrganizationId,
+    grant: &Grant,
+    lineage: &Lineage,
+) -> bool {
+    if lineage.organization() == organization {
+        lineage.contains(grant.resource)
+    } else {
+        level_through_share(view, organization, grant, lineage).is_some()
+    }
+}
+
+/// Whether a resource is above a grant, up to where the holder's organization has a part in it.
+fn stands_above<V: View + ?Sized>(
+    view: &V,
+    organization: OrganizationId,
+    grant: &Grant,
+    resource: Resource,
+) -> bool {
+    Lineage::of(view, grant.resource).is_some_and(|of| {
+        if of.organization() == organization {
+            return of.contains(resource);
+        }
+        let shared = of.shared_steps(view, organization);
+        let within = |place: Resource| of.iter().take(shared).any(|step| step == place);
+        within(grant.resource) && within(resource)
+    })
+}
+
+/// Whether a grant that is held in an organization counts at all: its resource is the organization's, or still
+/// shared with it.
+#[must_use]
+pub fn counts<V: View + ?Sized>(view: &V, organization: OrganizationId, grant: &Grant) -> bool {
+    Lineage::of(view, grant.resource).is_some_and(|of| covers(view, organization, grant, &of))
+}
+
+/// May the principal do this to a key? Only who may do it to everything the key reaches, in the key's own
+/// organization: otherwise the owner of a machine could rotate the organization's key and so become its owner,
+/// and those whom a location is shared with could end the keys of those who share it.
 ///
 /// # Errors
 /// [`Refusal::NotFound`] where there is no such key, or nothing of what it reaches is at or below a grant of the
@@ -164,30 +282,46 @@ pub fn authorize_key<V: View + ?Sized>(
     }
     let mut permit = Permit { actor: principal.actor(), allowances: Vec::with_capacity(key.grants.len()) };
     for grant in key.grants.iter() {
-        match authorize(view, principal, permission, grant.resource) {
-            Ok(more) => permit = permit.and(more),
-            Err(Refusal::NotFound(_)) => {
-                return Err(Refusal::PermissionDenied { permission, resource: None });
-            }
-            Err(refusal) => return Err(refusal),
-        }
+        permit = permit.and(authorize_grant(view, principal, permission, key.organization, grant)?);
     }
     Ok(permit)
 }
 
-fn key_visible<V: View + ?Sized>(view: &V, principal: &Principal<'_>, key: &Key) -> bool {
-    let covers = |resource| {
-        Lineage::of(view, resource)
-            .is_some_and(|of| principal.grants().iter().any(|mine| of.contains(mine.resource)))
-    };
-    match principal.actor() {
-        Actor::System => true,
-        Actor::Key(_) => key.grants.iter().any(|grant| covers(grant.resource)),
+/// The right over one grant of a key. One that does not count any more, because its location is not shared any
+/// more, is nobody's but the organization's own.
+fn authorize_grant<V: View + ?Sized>(
+    view: &V,
+    principal: &Principal<'_>,
+    permission: Permission,
+    organization: OrganizationId,
+    grant: &Grant,
+) -> Result<Permit, Refusal> {
+    let resource =
+        if counts(view, organization, grant) { grant.resource } else { Resource::Organization(organization) };
+    match authorize_for(view, principal, permission, resource, Some(organization)) {
+        Err(Refusal::NotFound(_)) => Err(Refusal::PermissionDenied { permission, resource: None }),
+        other => other,
     }
 }
 
-/// Where in an organization the principal holds a permission: the organization itself, or the topmost
-/// locations and machines of its grants.
+fn key_visible<V: View + ?Sized>(view: &V, principal: &Principal<'_>, key: &Key) -> bool {
+    if principal.actor() == Actor::System {
+        return true;
+    }
+    let own = Resource::Organization(key.organization);
+    principal.holdings().filter(|holding| holding.organization == key.organization).any(|holding| {
+        holding.grants.iter().any(|mine| {
+            mine.resource == own
+                || key.grants.iter().any(|grant| {
+                    Lineage::of(view, grant.resource)
+                        .is_some_and(|of| covers(view, key.organization, mine, &of))
+                })
+        })
+    })
+}
+
+/// Where the principal holds a permission by what they hold in an organization: the organization itself, or the
+/// topmost locations and machines of their grants.
 ///
 /// # Errors
 /// As [`authorize`] on the organization, where it is held nowhere.
@@ -195,16 +329,20 @@ pub fn held_in<V: View + ?Sized>(
     view: &V,
     principal: &Principal<'_>,
     permission: Permission,
-    organization: Resource,
+    organization: OrganizationId,
 ) -> Result<Vec<Resource>, Refusal> {
-    let refusal = match authorize(view, principal, permission, organization) {
-        Ok(_) => return Ok(vec![organization]),
+    let top = Resource::Organization(organization);
+    let refusal = match authorize(view, principal, permission, top) {
+        Ok(_) => return Ok(vec![top]),
         Err(refusal) => refusal,
     };
-    let grants = principal.grants().iter();
-    let given = grants.filter(|grant| permission.given_by(grant.role, grant.resource.resource_type()));
-    let inside = given.filter_map(|grant| Lineage::of(view, grant.resource).map(|of| (grant.resource, of)));
-    let inside: Vec<_> = inside.filter(|(_, of)| of.contains(organization)).collect();
+    let holdings = principal.holdings().filter(|holding| holding.organization == organization);
+    let given = holdings.flat_map(|holding| holding.grants).map(|grant| grant.resource);
+    let held = |resource: &Resource| holds_for(view, principal, permission, *resource, Some(organization));
+    let inside: Vec<_> = given
+        .filter(held)
+        .filter_map(|resource| Lineage::of(view, resource).map(|of| (resource, of)))
+        .collect();
     let topmost = inside
         .iter()
         .filter(|(resource, of)| !inside.iter().any(|(other, _)| other != resource && of.contains(*other)));
@@ -222,6 +360,6 @@ pub(crate) fn authorize_system(principal: &Principal<'_>, permission: Permission
             let allowance = Allowance { permission, resource: None, basis: Basis::System };
             Ok(Permit { actor: Actor::System, allowances: vec![allowance] })
         }
-        Actor::Key(_) => Err(Refusal::PermissionDenied { permission, resource: None }),
+        _ => Err(Refusal::PermissionDenied { permission, resource: None }),
     }
 }

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::email::EmailHash;
 use crate::entry::Entry;
-use crate::id::{KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId};
-use crate::record::{Change, Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey};
+use crate::id::{InvitationId, KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId, UserId};
+use crate::record::{
+    Change, Invitation, Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey, User,
+};
 use crate::resource::Resource;
 use crate::state::State;
 use crate::view::View;
@@ -99,6 +102,24 @@ impl View for Draft<'_> {
         look!(self, SigningKey, signing_key, id)
     }
 
+    fn user(&self, id: UserId) -> Option<&User> {
+        look!(self, User, user, id)
+    }
+
+    fn invitation(&self, id: InvitationId) -> Option<&Invitation> {
+        look!(self, Invitation, invitation, id)
+    }
+
+    fn user_by_email(&self, email: EmailHash) -> Option<UserId> {
+        let touched = self.overlay.changed.values().flatten();
+        let new = touched.filter_map(|record| match record {
+            Record::User(user) if user.email == email => Some(user.id),
+            _ => None,
+        });
+        let old = self.base.user_by_email(email);
+        new.chain(old.filter(|id| !self.overlay.changed.contains_key(&RecordId::User(*id)))).next()
+    }
+
     fn organizations(&self) -> Box<dyn Iterator<Item = OrganizationId> + '_> {
         self.merged(self.base.organizations(), RecordId::Organization, |record| match record {
             Record::Organization(it) => Some(it.id),
@@ -117,6 +138,30 @@ impl View for Draft<'_> {
     fn holders(&self, of: Resource) -> Box<dyn Iterator<Item = KeyId> + '_> {
         self.merged(self.base.holders(of), RecordId::Key, |record| match record {
             Record::Key(key) if key.grants.iter().any(|grant| grant.resource == of) => Some(key.id),
+            _ => None,
+        })
+    }
+
+    fn people_on(&self, of: Resource) -> Box<dyn Iterator<Item = UserId> + '_> {
+        self.merged(self.base.people_on(of), RecordId::User, |record| match record {
+            Record::User(user) => {
+                let mut grants = user.memberships.iter().flat_map(|membership| membership.grants.iter());
+                grants.any(|grant| grant.resource == of).then_some(user.id)
+            }
+            _ => None,
+        })
+    }
+
+    fn members(&self, of: OrganizationId) -> Box<dyn Iterator<Item = UserId> + '_> {
+        self.merged(self.base.members(of), RecordId::User, |record| match record {
+            Record::User(user) => user.membership(of).map(|_| user.id),
+            _ => None,
+        })
+    }
+
+    fn shared_with(&self, organization: OrganizationId) -> Box<dyn Iterator<Item = LocationId> + '_> {
+        self.merged(self.base.shared_with(organization), RecordId::Location, |record| match record {
+            Record::Location(it) => it.shared_with.contains(&organization).then_some(it.id),
             _ => None,
         })
     }

@@ -1,7 +1,8 @@
 //! An entry: who changed what, when, through what, and why it was allowed.
 
 use crate::authorize::{Allowance, Permit};
-use crate::record::{Actor, Change, Record};
+use crate::document::DocumentChange;
+use crate::record::{Actor, Change, Membership, Record, User};
 use crate::time::Timestamp;
 use crate::view::{View, record_in};
 
@@ -23,6 +24,7 @@ pub struct Entry {
     permit: Permit,
     changes: Vec<Change>,
     before: Vec<Option<Record>>,
+    documents: Vec<DocumentChange>,
 }
 
 impl Entry {
@@ -35,7 +37,13 @@ impl Entry {
         changes: Vec<Change>,
     ) -> Self {
         let before = changes.iter().map(|change| record_in(view, change.id())).collect();
-        Self { at, via, permit, changes, before }
+        Self { at, via, permit, changes, before, documents: Vec::new() }
+    }
+
+    /// The same entry, which changes these documents as well.
+    pub(crate) fn with_documents(mut self, documents: Vec<DocumentChange>) -> Self {
+        self.documents = documents;
+        self
     }
 
     /// When it was decided.
@@ -68,6 +76,12 @@ impl Entry {
         &self.changes
     }
 
+    /// The documents it changes.
+    #[must_use]
+    pub fn documents(&self) -> &[DocumentChange] {
+        &self.documents
+    }
+
     /// What it changes, each with the record as it was before.
     pub fn changes_with_before(&self) -> impl Iterator<Item = (&Change, Option<&Record>)> {
         self.changes.iter().zip(self.before.iter().map(Option::as_ref))
@@ -96,15 +110,37 @@ fn record_narrows(before: &Record, after: &Record) -> bool {
                 || before.grants.iter().any(|grant| !after.grants.contains(grant))
         }
         // What stands elsewhere is reached by other grants.
-        (Record::Location(before), Record::Location(after)) => before.parent != after.parent,
+        (Record::Location(before), Record::Location(after)) => {
+            before.parent != after.parent
+                || before.shared_with.iter().any(|with| !after.shared_with.contains(with))
+                || before.secrets.iter().any(|secret| !after.secrets.contains(secret))
+        }
         (Record::Machine(before), Record::Machine(after)) => before.location != after.location,
-        (Record::Part(before), Record::Part(after)) => before.machine != after.machine,
+        (Record::Part(before), Record::Part(after)) => {
+            before.machine != after.machine
+                || before.secrets.iter().any(|secret| !after.secrets.contains(secret))
+        }
         (Record::Organization(_), Record::Organization(_)) => false,
+        (Record::User(before), Record::User(after)) => user_narrows(before, after),
+        (Record::Invitation(before), Record::Invitation(after)) => {
+            before.token != after.token || before.grants.iter().any(|grant| !after.grants.contains(grant))
+        }
         (Record::SigningKey(before), Record::SigningKey(after)) => {
             before.sealed != after.sealed || before.purpose != after.purpose
         }
         _ => true,
     }
+}
+
+fn user_narrows(before: &User, after: &User) -> bool {
+    let lost = |membership: &Membership| {
+        let kept = after.membership(membership.organization);
+        let kept = |grant| kept.is_some_and(|kept| kept.grants.contains(grant));
+        !membership.grants.iter().all(kept)
+    };
+    before.generation != after.generation
+        || (before.can_sign_in && !after.can_sign_in)
+        || before.memberships.iter().any(lost)
 }
 
 /// An entry as it was read back from the journal. It can be looked at and applied again, never written.

@@ -123,6 +123,12 @@ uuid_id! {
     KeyId;
     /// The id of a key that the authority itself signs or seals with.
     SigningKeyId;
+    /// The id of a person who is a member of organizations.
+    UserId;
+    /// The id of an invitation to become a member.
+    InvitationId;
+    /// The id of a secret by which a part, or the parts in a location, are known.
+    SecretId;
 }
 
 /// A location's id: ten characters of `0-9a-z`.

@@ -136,6 +136,15 @@ impl KeyHash {
     }
 }
 
+/// In constant time, so that no comparison can be the wrong one.
+impl PartialEq for KeyHash {
+    fn eq(&self, other: &Self) -> bool {
+        self.matches(other)
+    }
+}
+
+impl Eq for KeyHash {}
+
 impl fmt::Debug for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyHash")

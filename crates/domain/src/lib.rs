@@ -17,7 +17,9 @@
 
 mod authorize;
 pub mod command;
+mod document;
 mod draft;
+mod email;
 mod entry;
 mod id;
 mod key;
@@ -35,21 +37,27 @@ mod time;
 mod verify;
 mod view;
 
-pub use authorize::{Allowance, Basis, Permit, authorize, authorize_key, held_in, holds, visible};
+pub use authorize::{Allowance, Basis, Permit, authorize, authorize_key, counts, held_in, holds, visible};
 pub use command::{Command, Context, Decision};
+pub use document::{DocumentChange, DocumentKind};
 pub use draft::{Draft, Overlay};
+pub use email::{Email, EmailHash, InvalidEmail};
 pub use entry::{Entry, Recorded};
-pub use id::{InvalidId, KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId};
+pub use id::{
+    InvalidId, InvitationId, KeyId, LocationId, MachineId, OrganizationId, PartId, SecretId, SigningKeyId,
+    UserId,
+};
 pub use key::{KeyHash, KeyValue, MalformedKey};
 pub use name::{InvalidName, Name};
 pub use policy::Permission;
 pub use record::{
-    Actor, Change, Grants, Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey,
+    Actor, Change, Grants, Invitation, Key, Kind, Location, Machine, Membership, Organization, Part, Record,
+    RecordId, Secret, SigningKey, User,
 };
 pub use refusal::{Denial, Refusal};
 pub use resource::{Grant, Resource, ResourceType, Role};
 pub use state::State;
 pub use stored::{StoredError, decode_record, encode_record};
 pub use time::Timestamp;
-pub use verify::{Caller, Principal, present, verify};
+pub use verify::{Caller, Holding, Principal, present, verify, verify_part};
 pub use view::{Lineage, MAX_LOCATION_DEPTH, View};

@@ -5,6 +5,10 @@
 //! speak of the organization as a whole (its fragments, its packages): who has them through a location or a
 //! machine has them on the organization too. That is the one place where a narrow role reaches upward.
 //!
+//! What is shared with another organization is reached by its people and keys as well: a role on their whole
+//! organization counts as one on the location. Rows marked `home`, and `wide` ones, stay with the organization
+//! that the location belongs to.
+//!
 //! The names above the line are Viam's 36, as its clients ask for them through `CheckPermissions`. Those below
 //! are ours, for acts that have no public name. docs/permissions.md says where each cell comes from.
 
@@ -15,8 +19,10 @@ use crate::resource::{ResourceType, Role};
 pub enum Reach {
     /// On the resource of the grant and below it.
     Down,
-    /// There, and on the organization that the resource lies in.
+    /// There, and on the organization that the resource lies in; only within one's own organization.
     Wide,
+    /// As down, but only within one's own organization: not on what others share.
+    Home,
 }
 
 const Y: bool = true;
@@ -97,12 +103,15 @@ policy! {
     CreateOrganization          "create_organization"                  Down [N N   N N   N N]
     DeleteOrganization          "delete_organization"                  Down [Y N   N N   N N]
     CreateLocation              "create_location"                      Down [Y N   N N   N N]
-    DeleteLocation              "delete_location"                      Down [Y N   Y N   N N]
-    MoveLocation                "move_location"                        Down [Y N   Y N   N N]
+    DeleteLocation              "delete_location"                      Home [Y N   Y N   N N]
+    MoveLocation                "move_location"                        Home [Y N   Y N   N N]
+    SetRegion                   "set_region"                           Home [Y N   Y N   N N]
+    ShareLocation               "share_location"                       Down [Y N   Y N   N N]
     CreateMachine               "create_machine"                       Down [Y N   Y N   N N]
     MoveMachine                 "move_machine"                         Down [Y N   Y N   N N]
     DeleteMachine               "delete_machine"                       Down [Y N   Y N   Y N]
     ReadRoles                   "read_roles"                           Down [Y Y   Y Y   Y Y]
+    ManageMembers               "manage_members"                       Down [Y N   Y N   Y N]
     ManageKeys                  "manage_keys"                          Down [Y N   Y N   Y N]
 }
 

@@ -4,7 +4,10 @@ use std::ops::Deref;
 
 use smallvec::SmallVec;
 
-use crate::id::{KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId};
+use crate::email::EmailHash;
+use crate::id::{
+    InvitationId, KeyId, LocationId, MachineId, OrganizationId, PartId, SecretId, SigningKeyId, UserId,
+};
 use crate::key::KeyHash;
 use crate::name::Name;
 use crate::resource::{Grant, Resource, Role};
@@ -16,6 +19,10 @@ use crate::time::Timestamp;
 pub enum Actor {
     /// The holder of an API key.
     Key(KeyId),
+    /// A person who signed in.
+    User(UserId),
+    /// A part of a machine, by its secret.
+    Part(PartId),
     /// The person at the server itself: `quickstart`, `init`, `recover`, and the authority's own upkeep.
     System,
 }
@@ -50,6 +57,10 @@ pub struct Location {
     pub name: Name,
     /// Where its data would be kept; free text that clients show.
     pub region: Option<Name>,
+    /// The organizations it is shared with, besides its own; sorted.
+    pub shared_with: Vec<OrganizationId>,
+    /// The secrets by which the parts in it are known, the oldest first.
+    pub secrets: Vec<Secret>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -78,8 +89,87 @@ pub struct Part {
     pub name: Name,
     /// Whether it is the one that others of the machine connect to.
     pub main: bool,
+    /// The secrets by which it is known, the oldest first.
+    pub secrets: Vec<Secret>,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// A secret of a part or of a location. Its value is a sealed document with the same id, because the protocol lets
+/// owners read it again; a check needs only the hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secret {
+    /// Its id.
+    pub id: SecretId,
+    /// SHA-256 of its value.
+    pub hash: KeyHash,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// What somebody holds in one organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The organization.
+    pub organization: OrganizationId,
+    /// At least one; at most one on a resource; sorted.
+    pub grants: Grants,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A person. Who they are stands in a sealed document with the same id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Their id.
+    pub id: UserId,
+    /// By which they are found.
+    pub email: EmailHash,
+    /// What they are members of, sorted by organization.
+    pub memberships: Vec<Membership>,
+    /// 1 at first, one more whenever all that they signed in to is to end. A token carries it and dies with it.
+    pub generation: u32,
+    /// Whether they have a password.
+    pub can_sign_in: bool,
+    /// When they were first known.
+    pub created_at: Timestamp,
+}
+
+impl User {
+    /// What they hold in an organization, if anything.
+    #[must_use]
+    pub fn membership(&self, organization: OrganizationId) -> Option<&Membership> {
+        self.memberships.iter().find(|membership| membership.organization == organization)
+    }
+
+    /// Whether they keep an organization reachable: its owner, who can sign in.
+    #[must_use]
+    pub fn is_lasting_owner_of(&self, organization: OrganizationId) -> bool {
+        let owner = Grant { role: Role::Owner, resource: Resource::Organization(organization) };
+        self.can_sign_in
+            && self.membership(organization).is_some_and(|membership| membership.grants.contains(&owner))
+    }
+}
+
+/// An invitation to become a member. The address it goes to stands in a sealed document with the same id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invitation {
+    /// Its id.
+    pub id: InvitationId,
+    /// Into which organization.
+    pub organization: OrganizationId,
+    /// Whom it is for.
+    pub email: EmailHash,
+    /// What they will hold; at least one, at most one on a resource; sorted.
+    pub grants: Grants,
+    /// SHA-256 of the value in the link; the link works once.
+    pub token: KeyHash,
+    /// Who invited.
+    pub creator: Actor,
+    /// When it was made or sent again.
+    pub created_at: Timestamp,
+    /// From when on the link does not work any more.
+    pub expires_at: Timestamp,
 }
 
 /// The grants of a key. Nearly every key holds one, which lies in the key itself and costs no second trip to
@@ -184,6 +274,10 @@ pub enum Record {
     Key(Key),
     /// A key of the authority's own.
     SigningKey(SigningKey),
+    /// A person.
+    User(User),
+    /// An invitation.
+    Invitation(Invitation),
 }
 
 impl Record {
@@ -197,27 +291,22 @@ impl Record {
             Self::Part(it) => RecordId::Part(it.id),
             Self::Key(it) => RecordId::Key(it.id),
             Self::SigningKey(it) => RecordId::SigningKey(it.id),
+            Self::User(it) => RecordId::User(it.id),
+            Self::Invitation(it) => RecordId::Invitation(it.id),
         }
     }
 
     /// The record that this one is listed under, if any.
     pub(crate) fn parent(&self) -> Option<RecordId> {
         match self {
-            Self::Organization(_) | Self::SigningKey(_) => None,
+            Self::Organization(_) | Self::SigningKey(_) | Self::User(_) => None,
             Self::Location(it) => {
                 Some(it.parent.map_or(RecordId::Organization(it.organization), RecordId::Location))
             }
             Self::Machine(it) => Some(RecordId::Location(it.location)),
             Self::Part(it) => Some(RecordId::Machine(it.machine)),
             Self::Key(it) => Some(RecordId::Organization(it.organization)),
-        }
-    }
-
-    /// The grants that the record holds.
-    pub(crate) fn grants(&self) -> &[Grant] {
-        match self {
-            Self::Key(it) => &it.grants,
-            _ => &[],
+            Self::Invitation(it) => Some(RecordId::Organization(it.organization)),
         }
     }
 }
@@ -276,6 +365,10 @@ kinds! {
     Key(KeyId) = "key",
     /// A key of the authority's own.
     SigningKey(SigningKeyId) = "signing_key",
+    /// A person.
+    User(UserId) = "user",
+    /// An invitation to become a member.
+    Invitation(InvitationId) = "invitation",
 }
 
 impl From<Resource> for RecordId {
@@ -328,4 +421,6 @@ keyed! {
     Part(PartId)
     Key(KeyId)
     SigningKey(SigningKeyId)
+    User(UserId)
+    Invitation(InvitationId)
 }

@@ -23,13 +23,17 @@ pub enum Denial {
     BadToken,
     /// A call without a credential.
     Missing,
+    /// The person is not there any more.
+    UnknownUser,
+    /// The part or the secret is not there any more.
+    UnknownSecret,
     /// The state was restored from a backup and nobody has confirmed it yet.
     Unconfirmed,
 }
 
 impl Denial {
     /// All of them, so that a dashboard has a series for each from the start.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::MalformedId,
         Self::MalformedValue,
         Self::UnknownKey,
@@ -38,6 +42,8 @@ impl Denial {
         Self::OldGeneration,
         Self::BadToken,
         Self::Missing,
+        Self::UnknownUser,
+        Self::UnknownSecret,
         Self::Unconfirmed,
     ];
 
@@ -53,6 +59,8 @@ impl Denial {
             Self::OldGeneration => "old_generation",
             Self::BadToken => "bad_token",
             Self::Missing => "missing",
+            Self::UnknownUser => "unknown_user",
+            Self::UnknownSecret => "unknown_secret",
             Self::Unconfirmed => "unconfirmed",
         }
     }

@@ -5,9 +5,12 @@ use std::hash::Hash;
 
 use foldhash::fast::RandomState;
 
+use crate::email::EmailHash;
 use crate::entry::{Entry, Recorded};
-use crate::id::{KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId};
-use crate::record::{Change, Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey};
+use crate::id::{InvitationId, KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId, UserId};
+use crate::record::{
+    Change, Invitation, Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey, User,
+};
 use crate::resource::Resource;
 use crate::table::Table;
 use crate::view::{View, record_in};
@@ -25,6 +28,12 @@ pub struct State {
     signing_keys: Table<SigningKey>,
     children: HashMap<RecordId, BTreeSet<RecordId>, RandomState>,
     holders: HashMap<Resource, BTreeSet<KeyId>, RandomState>,
+    users: Table<User>,
+    invitations: Table<Invitation>,
+    people: HashMap<Resource, BTreeSet<UserId>, RandomState>,
+    members: HashMap<OrganizationId, BTreeSet<UserId>, RandomState>,
+    emails: HashMap<EmailHash, UserId, RandomState>,
+    shared: HashMap<OrganizationId, BTreeSet<LocationId>, RandomState>,
 }
 
 impl State {
@@ -62,6 +71,8 @@ impl State {
             Kind::Part => self.parts.len(),
             Kind::Key => self.keys.len(),
             Kind::SigningKey => self.signing_keys.len(),
+            Kind::User => self.users.len(),
+            Kind::Invitation => self.invitations.len(),
         }
     }
 
@@ -82,10 +93,27 @@ impl State {
         if let Some(parent) = record.parent() {
             self.children.entry(parent).or_default().insert(id);
         }
-        if let RecordId::Key(key) = id {
-            for grant in record.grants() {
-                self.holders.entry(grant.resource).or_default().insert(key);
+        match &record {
+            Record::Key(key) => {
+                for grant in key.grants.iter() {
+                    self.holders.entry(grant.resource).or_default().insert(key.id);
+                }
             }
+            Record::User(user) => {
+                self.emails.insert(user.email, user.id);
+                for membership in &user.memberships {
+                    self.members.entry(membership.organization).or_default().insert(user.id);
+                    for grant in membership.grants.iter() {
+                        self.people.entry(grant.resource).or_default().insert(user.id);
+                    }
+                }
+            }
+            Record::Location(location) => {
+                for organization in &location.shared_with {
+                    self.shared.entry(*organization).or_default().insert(location.id);
+                }
+            }
+            _ => {}
         }
         match record {
             Record::Organization(it) => self.organizations.insert(it),
@@ -94,6 +122,8 @@ impl State {
             Record::Part(it) => self.parts.insert(it),
             Record::Key(it) => self.keys.insert(it),
             Record::SigningKey(it) => self.signing_keys.insert(it),
+            Record::User(it) => self.users.insert(it),
+            Record::Invitation(it) => self.invitations.insert(it),
         }
     }
 
@@ -106,6 +136,8 @@ impl State {
             RecordId::Part(id) => self.parts.remove(id),
             RecordId::Key(id) => self.keys.remove(id),
             RecordId::SigningKey(id) => self.signing_keys.remove(id),
+            RecordId::User(id) => self.users.remove(id),
+            RecordId::Invitation(id) => self.invitations.remove(id),
         }
     }
 
@@ -116,10 +148,27 @@ impl State {
         if let Some(parent) = old.parent() {
             remove_from(&mut self.children, &parent, &id);
         }
-        if let RecordId::Key(key) = id {
-            for grant in old.grants() {
-                remove_from(&mut self.holders, &grant.resource, &key);
+        match &old {
+            Record::Key(key) => {
+                for grant in key.grants.iter() {
+                    remove_from(&mut self.holders, &grant.resource, &key.id);
+                }
             }
+            Record::User(user) => {
+                self.emails.remove(&user.email);
+                for membership in &user.memberships {
+                    remove_from(&mut self.members, &membership.organization, &user.id);
+                    for grant in membership.grants.iter() {
+                        remove_from(&mut self.people, &grant.resource, &user.id);
+                    }
+                }
+            }
+            Record::Location(location) => {
+                for organization in &location.shared_with {
+                    remove_from(&mut self.shared, organization, &location.id);
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -158,6 +207,18 @@ impl View for State {
         self.signing_keys.get(id)
     }
 
+    fn user(&self, id: UserId) -> Option<&User> {
+        self.users.get(id)
+    }
+
+    fn invitation(&self, id: InvitationId) -> Option<&Invitation> {
+        self.invitations.get(id)
+    }
+
+    fn user_by_email(&self, email: EmailHash) -> Option<UserId> {
+        self.emails.get(&email).copied()
+    }
+
     fn organizations(&self) -> Box<dyn Iterator<Item = OrganizationId> + '_> {
         let mut ids: Vec<_> = self.organizations.iter().map(|it| it.id).collect();
         ids.sort_unstable();
@@ -172,5 +233,17 @@ impl View for State {
 
     fn holders(&self, of: Resource) -> Box<dyn Iterator<Item = KeyId> + '_> {
         Box::new(self.holders.get(&of).into_iter().flatten().copied())
+    }
+
+    fn people_on(&self, of: Resource) -> Box<dyn Iterator<Item = UserId> + '_> {
+        Box::new(self.people.get(&of).into_iter().flatten().copied())
+    }
+
+    fn members(&self, of: OrganizationId) -> Box<dyn Iterator<Item = UserId> + '_> {
+        Box::new(self.members.get(&of).into_iter().flatten().copied())
+    }
+
+    fn shared_with(&self, organization: OrganizationId) -> Box<dyn Iterator<Item = LocationId> + '_> {
+        Box::new(self.shared.get(&organization).into_iter().flatten().copied())
     }
 }

@@ -7,12 +7,17 @@ use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 
 use crate::authorize::Basis;
+use crate::document::DocumentChange;
+use crate::email::EmailHash;
 use crate::entry::{Entry, Recorded};
-use crate::id::{KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId};
+use crate::id::{
+    InvitationId, KeyId, LocationId, MachineId, OrganizationId, PartId, SecretId, SigningKeyId, UserId,
+};
 use crate::key::{KeyHash, hex};
 use crate::name::Name;
 use crate::record::{
-    Actor, Change, Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey,
+    Actor, Change, Invitation, Key, Kind, Location, Machine, Membership, Organization, Part, Record,
+    RecordId, Secret, SigningKey, User,
 };
 use crate::resource::{Grant, Resource};
 use crate::time::Timestamp;
@@ -90,6 +95,17 @@ struct StoredLocation {
     name: Name,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     region: Option<Name>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    shared_with: Vec<OrganizationId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    secrets: Vec<StoredSecret>,
+    created_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredSecret {
+    id: SecretId,
+    hash: KeyHash,
     created_at: Timestamp,
 }
 
@@ -109,6 +125,8 @@ struct StoredPart {
     machine_id: MachineId,
     name: Name,
     main: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    secrets: Vec<StoredSecret>,
     created_at: Timestamp,
 }
 
@@ -137,9 +155,42 @@ struct StoredSigningKey {
 }
 
 #[derive(Serialize, Deserialize)]
+struct StoredUser {
+    v: u32,
+    id: UserId,
+    email: EmailHash,
+    memberships: Vec<StoredMembership>,
+    generation: u32,
+    can_sign_in: bool,
+    created_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredMembership {
+    organization_id: OrganizationId,
+    grants: Vec<Grant>,
+    since: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredInvitation {
+    v: u32,
+    id: InvitationId,
+    organization_id: OrganizationId,
+    email: EmailHash,
+    grants: Vec<Grant>,
+    token: KeyHash,
+    creator: StoredActor,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum StoredActor {
     Key(KeyId),
+    User(UserId),
+    Part(PartId),
     System,
 }
 
@@ -165,6 +216,16 @@ struct StoredChange {
     before: Option<String>,
 }
 
+/// The document itself is not here: it stands in a table of its own, from which it can be deleted.
+#[derive(Serialize, Deserialize)]
+struct StoredDocument {
+    kind: String,
+    id: String,
+    /// SHA-256 of the document; absent where it was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hash: Option<String>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct StoredEntry {
     v: u32,
@@ -172,12 +233,16 @@ struct StoredEntry {
     via: String,
     allowed: Vec<StoredAllowance>,
     changes: Vec<StoredChange>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    documents: Vec<StoredDocument>,
 }
 
 impl From<Actor> for StoredActor {
     fn from(actor: Actor) -> Self {
         match actor {
             Actor::Key(id) => Self::Key(id),
+            Actor::User(id) => Self::User(id),
+            Actor::Part(id) => Self::Part(id),
             Actor::System => Self::System,
         }
     }
@@ -187,6 +252,8 @@ impl From<StoredActor> for Actor {
     fn from(actor: StoredActor) -> Self {
         match actor {
             StoredActor::Key(id) => Self::Key(id),
+            StoredActor::User(id) => Self::User(id),
+            StoredActor::Part(id) => Self::Part(id),
             StoredActor::System => Self::System,
         }
     }
@@ -204,17 +271,28 @@ pub fn encode_record(record: &Record) -> Result<String, StoredError> {
             json(&StoredOrganization { v, id, name, created_at, public_namespace, default_region, cid })
         }
         Record::Location(it) => {
-            let Location { id, organization, parent, name, region, created_at } = it;
-            let (organization_id, parent_id) = (organization, parent);
-            json(&StoredLocation { v, id, organization_id, parent_id, name, region, created_at })
+            let Location { id, organization, parent, name, region, shared_with, secrets, created_at } = it;
+            let (organization_id, parent_id, secrets) = (organization, parent, stored_secrets(secrets));
+            json(&StoredLocation {
+                v,
+                id,
+                organization_id,
+                parent_id,
+                name,
+                region,
+                shared_with,
+                secrets,
+                created_at,
+            })
         }
         Record::Machine(it) => {
             let Machine { id, location, name, created_at } = it;
             json(&StoredMachine { v, id, location_id: location, name, created_at })
         }
         Record::Part(it) => {
-            let Part { id, machine, name, main, created_at } = it;
-            json(&StoredPart { v, id, machine_id: machine, name, main, created_at })
+            let Part { id, machine, name, main, secrets, created_at } = it;
+            let secrets = stored_secrets(secrets);
+            json(&StoredPart { v, id, machine_id: machine, name, main, secrets, created_at })
         }
         Record::Key(it) => {
             let Key { id, organization, name, hash, generation, grants, created_at, creator, expires_at } =
@@ -237,7 +315,48 @@ pub fn encode_record(record: &Record) -> Result<String, StoredError> {
             let SigningKey { id, purpose, sealed, created_at } = it;
             json(&StoredSigningKey { v, id, purpose, sealed, created_at })
         }
+        Record::User(it) => {
+            let User { id, email, memberships, generation, can_sign_in, created_at } = it;
+            let memberships = memberships.into_iter().map(StoredMembership::from).collect();
+            json(&StoredUser { v, id, email, memberships, generation, can_sign_in, created_at })
+        }
+        Record::Invitation(it) => {
+            let Invitation { id, organization, email, grants, token, creator, created_at, expires_at } = it;
+            json(&StoredInvitation {
+                v,
+                id,
+                organization_id: organization,
+                email,
+                grants: grants.to_vec(),
+                token,
+                creator: creator.into(),
+                created_at,
+                expires_at,
+            })
+        }
     }
+}
+
+impl From<Membership> for StoredMembership {
+    fn from(it: Membership) -> Self {
+        Self { organization_id: it.organization, grants: it.grants.to_vec(), since: it.since }
+    }
+}
+
+impl From<StoredMembership> for Membership {
+    fn from(it: StoredMembership) -> Self {
+        Self { organization: it.organization_id, grants: it.grants.into(), since: it.since }
+    }
+}
+
+fn stored_secrets(secrets: Vec<Secret>) -> Vec<StoredSecret> {
+    let stored = |Secret { id, hash, created_at }| StoredSecret { id, hash, created_at };
+    secrets.into_iter().map(stored).collect()
+}
+
+fn read_secrets(secrets: Vec<StoredSecret>) -> Vec<Secret> {
+    let read = |StoredSecret { id, hash, created_at }| Secret { id, hash, created_at };
+    secrets.into_iter().map(read).collect()
 }
 
 fn json(value: &impl Serialize) -> Result<String, StoredError> {
@@ -268,11 +387,18 @@ fn read_record(kind: Kind, reader: &Reader<'_>) -> Result<Record, StoredError> {
             Record::Organization(Organization { id, name, created_at, public_namespace, default_region, cid })
         }
         Kind::Location => {
-            let StoredLocation { v, id, organization_id, parent_id, name, region, created_at } =
-                reader.read()?;
-            reader.version(v)?;
-            let (organization, parent) = (organization_id, parent_id);
-            Record::Location(Location { id, organization, parent, name, region, created_at })
+            let it: StoredLocation = reader.read()?;
+            reader.version(it.v)?;
+            Record::Location(Location {
+                id: it.id,
+                organization: it.organization_id,
+                parent: it.parent_id,
+                name: it.name,
+                region: it.region,
+                shared_with: it.shared_with,
+                secrets: read_secrets(it.secrets),
+                created_at: it.created_at,
+            })
         }
         Kind::Machine => {
             let StoredMachine { v, id, location_id, name, created_at } = reader.read()?;
@@ -280,9 +406,10 @@ fn read_record(kind: Kind, reader: &Reader<'_>) -> Result<Record, StoredError> {
             Record::Machine(Machine { id, location: location_id, name, created_at })
         }
         Kind::Part => {
-            let StoredPart { v, id, machine_id, name, main, created_at } = reader.read()?;
+            let StoredPart { v, id, machine_id, name, main, secrets, created_at } = reader.read()?;
             reader.version(v)?;
-            Record::Part(Part { id, machine: machine_id, name, main, created_at })
+            let secrets = read_secrets(secrets);
+            Record::Part(Part { id, machine: machine_id, name, main, secrets, created_at })
         }
         Kind::Key => {
             let it: StoredKey = reader.read()?;
@@ -316,6 +443,27 @@ fn read_record(kind: Kind, reader: &Reader<'_>) -> Result<Record, StoredError> {
             let StoredSigningKey { v, id, purpose, sealed, created_at } = reader.read()?;
             reader.version(v)?;
             Record::SigningKey(SigningKey { id, purpose, sealed, created_at })
+        }
+        Kind::User => {
+            let StoredUser { v, id, email, memberships, generation, can_sign_in, created_at } =
+                reader.read()?;
+            reader.version(v)?;
+            let memberships = memberships.into_iter().map(Membership::from).collect();
+            Record::User(User { id, email, memberships, generation, can_sign_in, created_at })
+        }
+        Kind::Invitation => {
+            let it: StoredInvitation = reader.read()?;
+            reader.version(it.v)?;
+            Record::Invitation(Invitation {
+                id: it.id,
+                organization: it.organization_id,
+                email: it.email,
+                grants: it.grants.into(),
+                token: it.token,
+                creator: it.creator.into(),
+                created_at: it.created_at,
+                expires_at: it.expires_at,
+            })
         }
     })
 }
@@ -374,8 +522,13 @@ impl Entry {
             via: self.via().to_owned(),
             allowed: allowed.collect(),
             changes: changes.collect::<Result<_, _>>()?,
+            documents: self.documents().iter().map(stored_document).collect(),
         })
     }
+}
+
+fn stored_document(document: &DocumentChange) -> StoredDocument {
+    StoredDocument { kind: document.kind.name().to_owned(), id: document.id.clone(), hash: document.hash() }
 }
 
 fn stored_change(change: &Change, before: Option<&Record>) -> Result<StoredChange, StoredError> {
@@ -424,5 +577,7 @@ fn decode_id(kind: &str, id: &str) -> Result<RecordId, StoredError> {
         Kind::Part => RecordId::Part(id.parse().map_err(malformed)?),
         Kind::Key => RecordId::Key(id.parse().map_err(malformed)?),
         Kind::SigningKey => RecordId::SigningKey(id.parse().map_err(malformed)?),
+        Kind::User => RecordId::User(id.parse().map_err(malformed)?),
+        Kind::Invitation => RecordId::Invitation(id.parse().map_err(malformed)?),
     })
 }

@@ -1,7 +1,10 @@
 //! Looking at the fleet, whether it is the state itself or a draft laid over it.
 
-use crate::id::{KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId};
-use crate::record::{Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey};
+use crate::email::EmailHash;
+use crate::id::{InvitationId, KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId, UserId};
+use crate::record::{
+    Invitation, Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey, User,
+};
 use crate::resource::Resource;
 
 /// How deep locations nest, the top one counted.
@@ -24,13 +27,25 @@ pub trait View {
     fn key(&self, id: KeyId) -> Option<&Key>;
     /// The signing key with this id.
     fn signing_key(&self, id: SigningKeyId) -> Option<&SigningKey>;
+    /// The person with this id.
+    fn user(&self, id: UserId) -> Option<&User>;
+    /// The invitation with this id.
+    fn invitation(&self, id: InvitationId) -> Option<&Invitation>;
+    /// The person with this address.
+    fn user_by_email(&self, email: EmailHash) -> Option<UserId>;
     /// All organizations, in order of creation.
     fn organizations(&self) -> Box<dyn Iterator<Item = OrganizationId> + '_>;
     /// The records of a kind directly below another, in order of their ids: locations in an organization or a
-    /// location, machines in a location, parts of a machine, keys of an organization.
+    /// location, machines in a location, parts of a machine, keys and invitations of an organization.
     fn children(&self, of: RecordId, kind: Kind) -> Box<dyn Iterator<Item = RecordId> + '_>;
     /// The keys that hold a grant on exactly this resource, in order of creation.
     fn holders(&self, of: Resource) -> Box<dyn Iterator<Item = KeyId> + '_>;
+    /// The people who hold a grant on exactly this resource, in order of their ids.
+    fn people_on(&self, of: Resource) -> Box<dyn Iterator<Item = UserId> + '_>;
+    /// The members of an organization, in order of their ids.
+    fn members(&self, of: OrganizationId) -> Box<dyn Iterator<Item = UserId> + '_>;
+    /// The locations that are shared with an organization, in order of their ids.
+    fn shared_with(&self, organization: OrganizationId) -> Box<dyn Iterator<Item = LocationId> + '_>;
 
     /// The locations directly below an organization or a location.
     fn locations_in(&self, of: RecordId) -> Box<dyn Iterator<Item = &Location> + '_> {
@@ -74,6 +89,8 @@ pub(crate) fn record_in<V: View + ?Sized>(view: &V, id: RecordId) -> Option<Reco
         RecordId::Part(id) => Record::Part(view.part(id)?.clone()),
         RecordId::Key(id) => Record::Key(view.key(id)?.clone()),
         RecordId::SigningKey(id) => Record::SigningKey(view.signing_key(id)?.clone()),
+        RecordId::User(id) => Record::User(view.user(id)?.clone()),
+        RecordId::Invitation(id) => Record::Invitation(view.invitation(id)?.clone()),
     })
 }
 
@@ -125,6 +142,19 @@ impl Lineage {
     #[must_use]
     pub fn contains(&self, resource: Resource) -> bool {
         self.steps.contains(&Some(resource))
+    }
+
+    /// How many steps of it an organization has a share in, counted from the resource up: those at and below the
+    /// topmost location that is shared with it. None where nothing is.
+    pub fn shared_steps<V: View + ?Sized>(&self, view: &V, organization: OrganizationId) -> usize {
+        let shared = |step: Resource| match step {
+            Resource::Location(id) => {
+                view.location(id).is_some_and(|it| it.shared_with.contains(&organization))
+            }
+            _ => false,
+        };
+        let steps = self.iter().enumerate().filter(|(_, step)| shared(*step));
+        steps.map(|(place, _)| place + 1).last().unwrap_or(0)
     }
 
     /// From the resource itself up to the organization.

@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use domain::policy::Reach;
 use domain::{Grant, KeyId, Permission, Refusal, Resource, ResourceType, Role, authorize};
 use fleet::{Fleet, IntoResource as _};
-use matrix::{COLUMNS, MATRIX, PUBLIC, WIDE};
+use matrix::{COLUMNS, HOME, MATRIX, PUBLIC, WIDE};
 
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/policy.txt");
 const REGENERATE: &str = "UPDATE_SNAPSHOTS=1 cargo test -p domain --test policy_table";
@@ -90,8 +90,10 @@ fn every_mutated_cell_is_seen() {
             assert_eq!(seen, [format!("{} for the {role} of a {level}", permission.name())]);
         }
         let mutated = |asked: Permission| match (asked == permission, asked.reach()) {
-            (true, Reach::Down) | (false, Reach::Wide) => Reach::Wide,
-            (true, Reach::Wide) | (false, Reach::Down) => Reach::Down,
+            (true, Reach::Down) => Reach::Home,
+            (true, Reach::Home) => Reach::Wide,
+            (true, Reach::Wide) => Reach::Down,
+            (false, reach) => reach,
         };
         let seen = differences(Permission::given_by, mutated);
         assert_eq!(seen, [format!("the reach of {}", permission.name())]);
@@ -135,7 +137,12 @@ fn differences(
                 found.push(format!("{} for the {role} of a {level}", permission.name()));
             }
         }
-        if WIDE.contains(&permission.name()) != (reach(permission) == Reach::Wide) {
+        let expected = match permission.name() {
+            name if WIDE.contains(&name) => Reach::Wide,
+            name if HOME.contains(&name) => Reach::Home,
+            _ => Reach::Down,
+        };
+        if reach(permission) != expected {
             found.push(format!("the reach of {}", permission.name()));
         }
     }

@@ -16,9 +16,9 @@ use domain::command::{
     SetKeyExpiry, UpdateLocation, UpdateMachine, UpdateOrganization,
 };
 use domain::{
-    Actor, Change, Key, KeyHash, KeyId, Kind, Location, LocationId, Machine, MachineId, Organization,
-    OrganizationId, Part, Record, RecordId, Recorded, Resource, SigningKey, SigningKeyId, State, StoredError,
-    Timestamp, View, decode_record, encode_record,
+    Actor, Change, EmailHash, Invitation, Key, KeyHash, KeyId, Kind, Location, LocationId, Machine,
+    MachineId, Membership, Organization, OrganizationId, Part, Record, RecordId, Recorded, Resource, Secret,
+    SigningKey, SigningKeyId, State, StoredError, Timestamp, User, View, decode_record, encode_record,
 };
 use fleet::{Fleet, Who, name, operator, owner};
 
@@ -27,6 +27,9 @@ const KEY: &str = "01a2076b-4400-7000-8000-000000000002";
 const CREATOR: &str = "01a2076b-4400-7000-8000-000000000003";
 const MACHINE: &str = "01a2076b-4400-7000-8000-000000000004";
 const PART: &str = "01a2076b-4400-7000-8000-000000000005";
+const SECRET: &str = "01a2076b-4400-7000-8000-000000000008";
+const USER: &str = "01a2076b-4400-7000-8000-000000000009";
+const INVITATION: &str = "01a2076b-4400-7000-8000-00000000000a";
 const SIGNING_KEY: &str = "01a2076b-4400-7000-8000-000000000006";
 
 /// The forms of version 1. They were released: they may be added to, never changed.
@@ -37,6 +40,8 @@ fn released() -> Vec<(&'static str, Record)> {
     let [hall, cell]: [LocationId; 2] = ["x7k2p9q4wz", "0123456789"].map(|id| id.parse().unwrap());
     let machine: MachineId = MACHINE.parse().unwrap();
     let key: KeyId = KEY.parse().unwrap();
+    let other: OrganizationId = "01a2076b-4400-7000-8000-000000000007".parse().unwrap();
+    let secret = Secret { id: SECRET.parse().unwrap(), hash: a_hash(), created_at };
     vec![
         (
             r#"{"v":1,"id":"01a2076b-4400-7000-8000-000000000001","name":"Acme","created_at":"2026-11-23T08:00:00.000001Z"}"#,
@@ -55,13 +60,13 @@ fn released() -> Vec<(&'static str, Record)> {
         (
             r#"{"v":1,"id":"x7k2p9q4wz","organization_id":"01a2076b-4400-7000-8000-000000000001","name":"Hall","created_at":"2026-11-23T08:00:00.000001Z"}"#,
             Record::Location(Location {
-                id: hall, organization, parent: None, name: name("Hall"), region: None, created_at,
+                id: hall, organization, parent: None, name: name("Hall"), region: None, shared_with: vec![], secrets: vec![], created_at,
             }),
         ),
         (
             r#"{"v":1,"id":"0123456789","organization_id":"01a2076b-4400-7000-8000-000000000001","parent_id":"x7k2p9q4wz","name":"Cell","region":"eu","created_at":"2026-11-23T08:00:00.000001Z"}"#,
             Record::Location(Location {
-                id: cell, organization, parent: Some(hall), name: name("Cell"), region: Some(name("eu")), created_at,
+                id: cell, organization, parent: Some(hall), name: name("Cell"), region: Some(name("eu")), shared_with: vec![], secrets: vec![], created_at,
             }),
         ),
         (
@@ -70,7 +75,7 @@ fn released() -> Vec<(&'static str, Record)> {
         ),
         (
             r#"{"v":1,"id":"01a2076b-4400-7000-8000-000000000005","machine_id":"01a2076b-4400-7000-8000-000000000004","name":"arm-main","main":true,"created_at":"2026-11-23T08:00:00.000001Z"}"#,
-            Record::Part(Part { id: PART.parse().unwrap(), machine, name: name("arm-main"), main: true, created_at }),
+            Record::Part(Part { id: PART.parse().unwrap(), machine, name: name("arm-main"), main: true, secrets: vec![], created_at }),
         ),
         (
             r#"{"v":1,"id":"01a2076b-4400-7000-8000-000000000002","organization_id":"01a2076b-4400-7000-8000-000000000001","name":"first","hash":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff","generation":1,"grants":[{"role":"owner","resource":"organization:01a2076b-4400-7000-8000-000000000001"}],"created_at":"2026-11-23T08:00:00.000001Z","creator":"system"}"#,
@@ -92,6 +97,35 @@ fn released() -> Vec<(&'static str, Record)> {
             r#"{"v":1,"id":"01a2076b-4400-7000-8000-000000000006","purpose":"token-mac","sealed":"c2VhbGVk","created_at":"2026-11-23T08:00:00.000001Z"}"#,
             Record::SigningKey(SigningKey {
                 id: SIGNING_KEY.parse().unwrap(), purpose: "token-mac".to_owned(), sealed: "c2VhbGVk".to_owned(), created_at,
+            }),
+        ),
+        (
+            r#"{"v":1,"id":"0123456789","organization_id":"01a2076b-4400-7000-8000-000000000001","name":"Cell","shared_with":["01a2076b-4400-7000-8000-000000000007"],"secrets":[{"id":"01a2076b-4400-7000-8000-000000000008","hash":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff","created_at":"2026-11-23T08:00:00.000001Z"}],"created_at":"2026-11-23T08:00:00.000001Z"}"#,
+            Record::Location(Location {
+                id: cell, organization, parent: None, name: name("Cell"), region: None,
+                shared_with: vec![other], secrets: vec![secret.clone()], created_at,
+            }),
+        ),
+        (
+            r#"{"v":1,"id":"01a2076b-4400-7000-8000-000000000005","machine_id":"01a2076b-4400-7000-8000-000000000004","name":"arm-main","main":true,"secrets":[{"id":"01a2076b-4400-7000-8000-000000000008","hash":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff","created_at":"2026-11-23T08:00:00.000001Z"}],"created_at":"2026-11-23T08:00:00.000001Z"}"#,
+            Record::Part(Part {
+                id: PART.parse().unwrap(), machine, name: name("arm-main"), main: true, secrets: vec![secret], created_at,
+            }),
+        ),
+        (
+            r#"{"v":1,"id":"01a2076b-4400-7000-8000-000000000009","email":"0505050505050505050505050505050505050505050505050505050505050505","memberships":[{"organization_id":"01a2076b-4400-7000-8000-000000000001","grants":[{"role":"owner","resource":"organization:01a2076b-4400-7000-8000-000000000001"}],"since":"2026-11-23T08:00:00.000001Z"}],"generation":2,"can_sign_in":true,"created_at":"2026-11-23T08:00:00.000001Z"}"#,
+            Record::User(User {
+                id: USER.parse().unwrap(), email: EmailHash::from_bytes([5; 32]),
+                memberships: vec![Membership { organization, grants: [owner(organization)].into(), since: created_at }],
+                generation: 2, can_sign_in: true, created_at,
+            }),
+        ),
+        (
+            r#"{"v":1,"id":"01a2076b-4400-7000-8000-00000000000a","organization_id":"01a2076b-4400-7000-8000-000000000001","email":"0505050505050505050505050505050505050505050505050505050505050505","grants":[{"role":"operator","resource":"location:x7k2p9q4wz"}],"token":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff","creator":{"user":"01a2076b-4400-7000-8000-000000000009"},"created_at":"2026-11-23T08:00:00.000001Z","expires_at":"2027-01-01T00:00:00Z"}"#,
+            Record::Invitation(Invitation {
+                id: INVITATION.parse().unwrap(), organization, email: EmailHash::from_bytes([5; 32]),
+                grants: [operator(hall)].into(), token: a_hash(), creator: Actor::User(USER.parse().unwrap()),
+                created_at, expires_at: "2027-01-01T00:00:00Z".parse().unwrap(),
             }),
         ),
     ]
@@ -127,6 +161,8 @@ fn the_released_form_is_read() {
             (Record::Machine(read), Record::Machine(expected)) => assert_eq!(read, expected),
             (Record::Part(read), Record::Part(expected)) => assert_eq!(read, expected),
             (Record::SigningKey(read), Record::SigningKey(expected)) => assert_eq!(read, expected),
+            (Record::User(read), Record::User(expected)) => assert_eq!(read, expected),
+            (Record::Invitation(read), Record::Invitation(expected)) => assert_eq!(read, expected),
             (Record::Key(read), Record::Key(expected)) => {
                 assert!(read.hash.matches(&expected.hash));
                 // Everything else shows in the debug form; the hash does not.

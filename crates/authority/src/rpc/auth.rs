@@ -1,6 +1,6 @@
 //! `proto.rpc.v1.AuthService`: a key for a token.
 
-use domain::{Caller, Denial, Refusal};
+use domain::{Denial, Refusal};
 use tonic::{Request, Response, Status};
 use wire::proto::rpc::v1::auth_service_server::AuthService;
 use wire::proto::rpc::v1::{AuthenticateRequest, AuthenticateResponse, Credentials};
@@ -31,11 +31,7 @@ fn authenticate(app: &App, request: AuthenticateRequest) -> Result<AuthenticateR
     }
     let denied = |reason: Denial| Failure::Refused(Refusal::Unauthenticated(reason));
     let caller = app.engine.verify(&entity, &payload).map_err(denied)?;
-    let Caller::Key { id, generation } = caller else {
-        return Err(Failure::Internal("a presented key is nobody's"));
-    };
-    let now = app.engine.shared().clock.now();
-    let token = app.tokens.issue(id, generation, now);
+    let token = app.tokens.issue(caller, app.engine.shared().clock.now());
     let access_token = token.ok_or(Failure::Internal("the key that signs tokens is missing"))?;
     Ok(AuthenticateResponse { access_token })
 }

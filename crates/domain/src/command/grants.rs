@@ -1,7 +1,10 @@
 //! Rules about the grants of a key that several commands share.
 
+use std::collections::BTreeSet;
+
+use crate::authorize::counts;
 use crate::id::OrganizationId;
-use crate::record::{Change, Key, Kind, RecordId};
+use crate::record::{Actor, Change, Key, Membership, RecordId, User};
 use crate::refusal::Refusal;
 use crate::resource::{Grant, Resource};
 use crate::view::{Lineage, View};
@@ -32,60 +35,101 @@ pub(super) fn checked(mut grants: Vec<Grant>) -> Result<Vec<Grant>, Refusal> {
     }
 }
 
-/// The one organization that all the grants lie in, which must be `named` if that is given.
+/// The organization on behalf of which a key with these grants is made: the one that is `named`, or the only one
+/// that has a part in everything that is granted.
+///
+/// The words `multiple orgs` are what the `viam` CLI looks for, to tell people to name the organization.
 pub(super) fn organization_of(
     view: &dyn View,
     grants: &[Grant],
     named: Option<OrganizationId>,
 ) -> Result<OrganizationId, Refusal> {
-    let mut found = named;
-    for grant in grants {
-        let kind = RecordId::from(grant.resource).kind();
-        let own = Lineage::of(view, grant.resource).ok_or(Refusal::NotFound(kind))?.organization();
-        match found {
-            None => found = Some(own),
-            Some(organization) if organization == own => {}
-            Some(_) if named.is_some() => {
-                return Err(Refusal::invalid(
-                    "organization_id",
-                    format!("must be the organization of {}", grant.resource),
-                ));
-            }
-            Some(_) => return Err(Refusal::invalid("grants", "must all lie in one organization")),
-        }
+    if let Some(named) = named {
+        return match grants.iter().find(|grant| !counts(view, named, grant)) {
+            Some(grant) => Err(Refusal::invalid(
+                "organization_id",
+                format!("must be the organization of {}, or one it is shared with", grant.resource),
+            )),
+            None => Ok(named),
+        };
     }
-    found.ok_or(Refusal::NotFound(Kind::Organization))
+    let mut candidates: Option<BTreeSet<OrganizationId>> = None;
+    for grant in grants {
+        let these = organizations_with(view, grant.resource)?;
+        candidates = Some(match candidates {
+            Some(those) => those.intersection(&these).copied().collect(),
+            None => these,
+        });
+    }
+    let mut candidates = candidates.into_iter().flatten();
+    match (candidates.next(), candidates.next()) {
+        (Some(only), None) => Ok(only),
+        (None, _) => Err(Refusal::invalid("grants", "must all lie in one organization")),
+        (Some(_), Some(_)) => Err(Refusal::invalid(
+            "organization_id",
+            "must be given, because what is granted is shared between multiple orgs",
+        )),
+    }
 }
 
-/// Refuses to take away the last key that keeps an organization reachable.
+/// The organizations that have a part in a resource: its own, and those that it is shared with.
+fn organizations_with(view: &dyn View, resource: Resource) -> Result<BTreeSet<OrganizationId>, Refusal> {
+    let not_found = Refusal::NotFound(RecordId::from(resource).kind());
+    let lineage = Lineage::of(view, resource).ok_or(not_found)?;
+    let locations = lineage.iter().filter_map(|step| match step {
+        Resource::Location(id) => view.location(id),
+        _ => None,
+    });
+    let shared = locations.flat_map(|location| location.shared_with.iter().copied());
+    Ok(shared.chain([lineage.organization()]).collect())
+}
+
+/// Refuses to take away the last owner who keeps an organization reachable: a key that does not expire, or a person
+/// who can sign in.
 ///
-/// A key that expires does not count as the last: the day would come by itself on which nobody is left.
+/// A key that expires does not count: the day would come by itself on which nobody is left.
 pub(super) fn keep_an_owner(view: &dyn View, before: &Key, after: Option<&Key>) -> Result<(), Refusal> {
     if !before.is_lasting_owner() || after.is_some_and(Key::is_lasting_owner) {
         return Ok(());
     }
-    let mut others = view.holders(Resource::Organization(before.organization));
-    let another = others.any(|id| id != before.id && view.key(id).is_some_and(Key::is_lasting_owner));
-    if another {
+    if another_owner(view, before.organization, Actor::Key(before.id)) {
         return Ok(());
     }
     Err(Refusal::FailedPrecondition(format!(
-        "key {} is the last owner of organization {} that does not expire: give another key the owner role first",
+        "key {} is the last owner of organization {} that does not expire: give another key or a member the owner role first",
         before.id, before.organization
     )))
 }
 
-/// What becomes of the keys that hold a grant on a resource that goes away: they lose it, and a key that has
-/// nothing left goes with it.
+/// Whether an organization has a lasting owner besides the one meant.
+fn another_owner(view: &dyn View, organization: OrganizationId, meant: Actor) -> bool {
+    let top = Resource::Organization(organization);
+    let mut keys = view.holders(top).filter(|id| Actor::Key(*id) != meant);
+    let mut people = view.people_on(top).filter(|id| Actor::User(*id) != meant);
+    keys.any(|id| view.key(id).is_some_and(|key| key.organization == organization && key.is_lasting_owner()))
+        || people.any(|id| view.user(id).is_some_and(|user| user.is_lasting_owner_of(organization)))
+}
+
+/// What becomes of those who hold a grant on a resource that goes away: they lose it. A key that has nothing left goes
+/// with it; a person stays known, and is no member any more where they have nothing left.
 pub(super) fn without_resource(view: &dyn View, gone: Resource) -> Vec<Change> {
-    let holders = view.holders(gone).filter_map(|id| view.key(id));
-    holders
-        .map(|key| {
-            let kept: Vec<_> = key.grants.iter().copied().filter(|grant| grant.resource != gone).collect();
-            if kept.is_empty() {
-                return Change::Delete(RecordId::Key(key.id));
-            }
-            super::put(Key { grants: kept.into(), ..key.clone() })
-        })
-        .collect()
+    let keys = view.holders(gone).filter_map(|id| view.key(id)).map(|key| {
+        let kept = without(&key.grants, gone);
+        if kept.is_empty() {
+            return Change::Delete(RecordId::Key(key.id));
+        }
+        super::put(Key { grants: kept.into(), ..key.clone() })
+    });
+    let people = view.people_on(gone).filter_map(|id| view.user(id)).map(|user| {
+        let memberships = user.memberships.iter().filter_map(|membership| {
+            let grants = without(&membership.grants, gone);
+            (!grants.is_empty()).then(|| Membership { grants: grants.into(), ..membership.clone() })
+        });
+        super::put(User { memberships: memberships.collect(), ..user.clone() })
+    });
+    keys.chain(people).collect()
+}
+
+fn without(grants: &[Grant], gone: Resource) -> Vec<Grant> {
+    grants.iter().copied().filter(|grant| grant.resource != gone).collect()
 }

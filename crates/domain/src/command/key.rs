@@ -8,7 +8,7 @@ use crate::name::Name;
 use crate::policy::Permission;
 use crate::record::{Change, Grants, Key, Kind, RecordId};
 use crate::refusal::Refusal;
-use crate::resource::Grant;
+use crate::resource::{Grant, Resource};
 use crate::time::Timestamp;
 
 /// A key with the value that exists once: it is in no record, no entry and no log.
@@ -38,8 +38,12 @@ impl Command for CreateKey {
 
     fn decide(self, context: &mut Context<'_>) -> Result<Decision<NewKey>, Refusal> {
         let grants = grants::checked(self.grants)?;
-        let permit = authorize_all(context, &grants)?;
+        // What they cannot see reads as absent, whatever the organization.
+        let _seen = authorize_all(&grants, |resource| context.authorize(Permission::ManageKeys, resource))?;
         let organization = grants::organization_of(context.view, &grants, self.organization)?;
+        let permit = authorize_all(&grants, |resource| {
+            context.authorize_in(organization, Permission::ManageKeys, resource)
+        })?;
         check_expiry(self.expires_at, context.now)?;
         Ok(create(context, permit, organization, self.name, grants.into(), self.expires_at))
     }
@@ -156,8 +160,11 @@ impl Command for DeleteKey {
 }
 
 /// Managing keys is granting permission: it needs the right on every resource that is granted.
-fn authorize_all(context: &Context<'_>, grants: &[Grant]) -> Result<Permit, Refusal> {
-    let mut permits = grants.iter().map(|grant| context.authorize(Permission::ManageKeys, grant.resource));
+fn authorize_all(
+    grants: &[Grant],
+    authorize: impl Fn(Resource) -> Result<Permit, Refusal>,
+) -> Result<Permit, Refusal> {
+    let mut permits = grants.iter().map(|grant| authorize(grant.resource));
     let first = permits.next().unwrap_or(Err(Refusal::invalid("grants", "must not be empty")))?;
     permits.try_fold(first, |all, one| Ok(all.and(one?)))
 }

@@ -67,7 +67,10 @@ impl Command for UpdateLocation {
         let before = context.view.location(self.id).ok_or(Refusal::NotFound(Kind::Location))?;
         let mut after = before.clone();
         replace(&mut after.name, self.name);
-        after.region = self.region.or(after.region);
+        if let Some(region) = self.region.filter(|region| before.region.as_ref() != Some(region)) {
+            permit = permit.and(context.authorize(Permission::SetRegion, Resource::Location(self.id))?);
+            after.region = Some(region);
+        }
         let parent = self.parent.map_or(before.parent, NewParent::location);
         if parent != before.parent {
             permit = permit.and(authorize_move(context, before, parent)?);
@@ -122,6 +125,12 @@ fn authorize_move(
     to: Option<LocationId>,
 ) -> Result<Permit, Refusal> {
     let from = context.authorize(Permission::MoveLocation, Resource::Location(moved.id))?;
+    if !moved.shared_with.is_empty() {
+        return Err(Refusal::FailedPrecondition(format!(
+            "location {} is shared and cannot be moved: end its shares first",
+            moved.id
+        )));
+    }
     let Some(parent) = to else {
         let top = Resource::Organization(moved.organization);
         return Ok(from.and(context.authorize(Permission::CreateLocation, top)?));
@@ -172,7 +181,16 @@ pub(super) fn new(
     parent: Option<LocationId>,
     name: Name,
 ) -> Location {
-    Location { id: free_id(context), organization, parent, name, region: None, created_at: context.now }
+    Location {
+        id: free_id(context),
+        organization,
+        parent,
+        name,
+        region: None,
+        shared_with: Vec::new(),
+        secrets: Vec::new(),
+        created_at: context.now,
+    }
 }
 
 fn free_id(context: &mut Context<'_>) -> LocationId {

@@ -98,6 +98,7 @@ pub(super) fn new(context: &mut Context<'_>, location: LocationId, name: Name) -
         machine: machine.id,
         name: machine.name.with_suffix("-main"),
         main: true,
+        secrets: Vec::new(),
         created_at: context.now,
     };
     (machine, part)

@@ -10,6 +10,7 @@ mod location;
 mod machine;
 mod organization;
 mod role;
+mod share;
 mod system;
 
 pub use grants::MAX_GRANTS;
@@ -18,13 +19,15 @@ pub use location::{CreateLocation, DeleteLocation, NewParent, UpdateLocation};
 pub use machine::{CreateMachine, DeleteMachine, UpdateMachine};
 pub use organization::{CreateOrganization, DeleteOrganization, UpdateOrganization};
 pub use role::{AddRole, ChangeRole, RemoveRole};
+pub use share::{MAX_SHARES, ShareLocation, UnshareLocation};
 pub use system::{FoundFleet, FoundOrganization, NewFleet, RecoverOwner, ReplaceSigningKey};
 
 use rand_core::CryptoRng;
 
 use crate::authorize::{self, Permit};
+use crate::document::DocumentChange;
 use crate::entry::Entry;
-use crate::id::KeyId;
+use crate::id::{KeyId, OrganizationId};
 use crate::policy::Permission;
 use crate::record::{Change, Record};
 use crate::refusal::Refusal;
@@ -64,6 +67,16 @@ impl Context<'_> {
         authorize::authorize(self.view, &self.principal, permission, resource)
     }
 
+    /// By what is held in one organization alone; see [`authorize::authorize_for`].
+    fn authorize_in(
+        &self,
+        organization: OrganizationId,
+        permission: Permission,
+        resource: Resource,
+    ) -> Result<Permit, Refusal> {
+        authorize::authorize_for(self.view, &self.principal, permission, resource, Some(organization))
+    }
+
     fn authorize_key(&self, permission: Permission, key: KeyId) -> Result<Permit, Refusal> {
         authorize::authorize_key(self.view, &self.principal, permission, self.view.key(key))
     }
@@ -84,6 +97,12 @@ pub struct Decision<R> {
 }
 
 impl<R> Decision<R> {
+    /// The same decision, with what becomes of documents.
+    fn with_documents(mut self, documents: Vec<DocumentChange>) -> Self {
+        self.entry = self.entry.map(|entry| entry.with_documents(documents));
+        self
+    }
+
     /// Nothing to do. The permit shows that it would have been allowed.
     fn unchanged(_permit: Permit, reply: R) -> Self {
         Self { entry: None, reply }
@@ -104,4 +123,4 @@ macro_rules! into_record {
     )*};
 }
 
-into_record!(Organization Location Machine Part Key SigningKey);
+into_record!(Organization Location Machine Part Key SigningKey User Invitation);

@@ -2,12 +2,14 @@
 
 use super::{Command, Context, Decision, put};
 use crate::authorize::authorize_system;
+use crate::document::{DocumentChange, DocumentKind};
 use crate::id::OrganizationId;
 use crate::name::Name;
 use crate::policy::Permission;
 use crate::record::{Change, Kind, Organization, RecordId};
 use crate::refusal::Refusal;
 use crate::resource::Resource;
+use crate::view::View;
 
 /// Make an organization. No key may: it would belong to nobody the authority knows.
 #[derive(Clone, Debug)]
@@ -82,9 +84,35 @@ impl Command for DeleteOrganization {
             )));
         }
         let keys = context.view.keys_of(self.id).map(|key| Change::Delete(RecordId::Key(key.id)));
-        let changes = keys.chain([Change::Delete(organization)]).collect();
-        Ok(context.decision(permit, changes, ()))
+        let invitations = context.view.children(organization, Kind::Invitation);
+        let addresses = invitations.map(|id| DocumentChange::delete(DocumentKind::Invitation, &id.id_text()));
+        let addresses = addresses.collect();
+        let changes = keys
+            .chain(context.view.children(organization, Kind::Invitation).map(Change::Delete))
+            .chain(without_members(context.view, self.id))
+            .chain(without_shares(context.view, self.id))
+            .chain([Change::Delete(organization)])
+            .collect();
+        Ok(context.decision(permit, changes, ()).with_documents(addresses))
     }
+}
+
+/// The people who are members, without that. They stay known.
+fn without_members(view: &dyn View, gone: OrganizationId) -> impl Iterator<Item = Change> {
+    view.members(gone).filter_map(|id| view.user(id)).map(move |user| {
+        let mut after = user.clone();
+        after.memberships.retain(|membership| membership.organization != gone);
+        put(after)
+    })
+}
+
+/// The locations of others that are shared with it, without that.
+fn without_shares(view: &dyn View, gone: OrganizationId) -> impl Iterator<Item = Change> {
+    view.shared_with(gone).filter_map(|id| view.location(id)).map(move |location| {
+        let mut after = location.clone();
+        after.shared_with.retain(|organization| *organization != gone);
+        put(after)
+    })
 }
 
 pub(super) fn new(context: &mut Context<'_>, name: Name) -> Organization {

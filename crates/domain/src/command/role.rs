@@ -1,11 +1,12 @@
 //! Roles of keys that exist: add one, take one away, change one.
 
 use super::{Command, Context, Decision, grants, put};
+use crate::authorize::{Permit, counts};
 use crate::id::KeyId;
 use crate::policy::Permission;
-use crate::record::{Key, Kind};
+use crate::record::{Actor, Key, Kind};
 use crate::refusal::Refusal;
-use crate::resource::Grant;
+use crate::resource::{Grant, Resource};
 
 /// Give a key one more role.
 ///
@@ -23,11 +24,12 @@ impl Command for AddRole {
     type Reply = ();
 
     fn decide(self, context: &mut Context<'_>) -> Result<Decision<()>, Refusal> {
-        let permit = context.authorize(Permission::ManageKeys, self.grant.resource)?;
+        let _seen = context.authorize(Permission::ManageKeys, self.grant.resource)?;
         let before = seen(context, self.key)?;
-        let permit = permit.and(context.authorize_key(Permission::ManageKeys, self.key)?);
+        let permit = context.authorize_key(Permission::ManageKeys, self.key)?;
         grants::organization_of(context.view, &[self.grant], Some(before.organization))
             .map_err(|_| Refusal::invalid("grants", "must lie in the organization of the key"))?;
+        let permit = permit.and(theirs(context, &before, self.grant)?);
         match before.grants.iter().find(|held| held.resource == self.grant.resource) {
             Some(held) if *held == self.grant => Ok(Decision::unchanged(permit, ())),
             Some(held) => Err(Refusal::AlreadyExists(format!(
@@ -56,8 +58,7 @@ impl Command for RemoveRole {
     type Reply = ();
 
     fn decide(self, context: &mut Context<'_>) -> Result<Decision<()>, Refusal> {
-        let permit = context.authorize(Permission::ManageKeys, self.grant.resource)?;
-        let before = seen(context, self.key)?;
+        let (before, permit) = held(context, self.key, self.grant)?;
         let kept = without(&before, self.grant)?;
         if kept.is_empty() {
             return Err(Refusal::FailedPrecondition(format!(
@@ -86,9 +87,8 @@ impl Command for ChangeRole {
     type Reply = ();
 
     fn decide(self, context: &mut Context<'_>) -> Result<Decision<()>, Refusal> {
-        let old = context.authorize(Permission::ManageKeys, self.old.resource)?;
-        let permit = old.and(context.authorize(Permission::ManageKeys, self.new.resource)?);
-        let before = seen(context, self.key)?;
+        let (before, permit) = held(context, self.key, self.old)?;
+        let _seen = context.authorize(Permission::ManageKeys, self.new.resource)?;
         let permit = match self.old.resource == self.new.resource {
             true => permit,
             // It reaches further than before: see `AddRole`.
@@ -96,6 +96,7 @@ impl Command for ChangeRole {
         };
         grants::organization_of(context.view, &[self.new], Some(before.organization))
             .map_err(|_| Refusal::invalid("new_authorization", "must lie in the organization of the key"))?;
+        let permit = permit.and(theirs(context, &before, self.new)?);
         let mut kept = without(&before, self.old)?;
         if kept.iter().any(|held| held.resource == self.new.resource) {
             return Err(Refusal::AlreadyExists(format!(
@@ -117,10 +118,27 @@ impl Command for ChangeRole {
 /// the key reaches elsewhere in the organization; keys of other organizations are not there.
 fn seen(context: &Context<'_>, id: KeyId) -> Result<Key, Refusal> {
     let key = context.view.key(id).ok_or(Refusal::NotFound(Kind::Key))?;
-    match context.principal.organization() {
-        Some(own) if own != key.organization => Err(Refusal::NotFound(Kind::Key)),
-        _ => Ok(key.clone()),
+    let theirs = context.principal.actor() == Actor::System || context.principal.belongs_to(key.organization);
+    if theirs { Ok(key.clone()) } else { Err(Refusal::NotFound(Kind::Key)) }
+}
+
+/// The right over a role that a key of the organization is to have.
+fn theirs(context: &Context<'_>, key: &Key, grant: Grant) -> Result<Permit, Refusal> {
+    context.authorize_in(key.organization, Permission::ManageKeys, grant.resource)
+}
+
+/// The key, and the right over a role that it has. A role on what is not shared any more can be taken away too.
+fn held(context: &Context<'_>, id: KeyId, grant: Grant) -> Result<(Key, Permit), Refusal> {
+    let lapsed = |key: &Key| key.grants.contains(&grant) && !counts(context.view, key.organization, &grant);
+    if let Some(key) = context.view.key(id).filter(|key| lapsed(key)) {
+        let top = Resource::Organization(key.organization);
+        let permit = context.authorize_in(key.organization, Permission::ManageKeys, top);
+        return Ok((key.clone(), permit.map_err(|_| Refusal::NotFound(Kind::Key))?));
     }
+    let _seen = context.authorize(Permission::ManageKeys, grant.resource)?;
+    let key = seen(context, id)?;
+    let permit = theirs(context, &key, grant)?;
+    Ok((key, permit))
 }
 
 fn without(key: &Key, grant: Grant) -> Result<Vec<Grant>, Refusal> {

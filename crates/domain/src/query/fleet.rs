@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::authorize::{authorize, holds, visible};
+use crate::authorize::{authorize, counts, holds, visible};
 use crate::id::{LocationId, MachineId, OrganizationId, PartId};
 use crate::policy::Permission;
 use crate::record::{Actor, Kind, Location, Machine, Organization, Part, RecordId};
 use crate::refusal::Refusal;
 use crate::resource::Resource;
-use crate::verify::Principal;
+use crate::verify::{Holding, Principal};
 use crate::view::{Lineage, View};
 
 /// The organizations in which the caller holds anything at all. Every valid key gets an answer: clients take a
@@ -17,13 +17,10 @@ pub fn list_organizations<'a, V: View + ?Sized>(
     view: &'a V,
     principal: &Principal<'_>,
 ) -> Vec<&'a Organization> {
-    match principal.organization() {
-        Some(own) => view.organization(own).into_iter().collect(),
-        None if principal.actor() == Actor::System => {
-            view.organizations().filter_map(|id| view.organization(id)).collect()
-        }
-        None => Vec::new(),
+    if principal.actor() == Actor::System {
+        return view.organizations().filter_map(|id| view.organization(id)).collect();
     }
+    principal.holdings().filter_map(|holding| view.organization(holding.organization)).collect()
 }
 
 /// One organization.
@@ -65,14 +62,20 @@ pub fn get_location<'a, V: View + ?Sized>(
 
 /// The locations in which machines stand that the caller holds a role on.
 fn containing<V: View + ?Sized>(view: &V, principal: &Principal<'_>) -> BTreeSet<LocationId> {
-    let machines = principal.grants().iter().filter_map(|grant| match grant.resource {
+    principal.holdings().flat_map(|holding| containing_by(view, &holding)).collect()
+}
+
+/// The same for what is held in one organization.
+fn containing_by<V: View + ?Sized>(view: &V, holding: &Holding<'_>) -> BTreeSet<LocationId> {
+    let counting = holding.grants.iter().filter(|grant| counts(view, holding.organization, grant));
+    let machines = counting.filter_map(|grant| match grant.resource {
         Resource::Machine(id) => view.machine(id),
         _ => None,
     });
     machines.map(|machine| machine.location).collect()
 }
 
-/// The locations of an organization that the caller sees, parents before what is nested in them.
+/// The locations of an organization that the caller sees, those that are shared with it included, parents before what is nested in them.
 ///
 /// # Errors
 /// Where the caller does not even see the organization.
@@ -87,22 +90,26 @@ pub fn list_locations<'a, V: View + ?Sized>(
     }
     let mut found = Vec::new();
     if holds(view, principal, Permission::ReadLocation, top) {
-        for location in view.locations_in(RecordId::Organization(organization)) {
+        let own = view.locations_in(RecordId::Organization(organization));
+        let shared = view.shared_with(organization).filter_map(|id| view.location(id));
+        for location in own.chain(shared) {
             with_nested(view, location, &mut found);
         }
-        return Ok(found);
     }
+    for holding in principal.holdings().filter(|holding| holding.organization == organization) {
+        let counting = holding.grants.iter().filter(|grant| counts(view, organization, grant));
+        let granted = counting.filter_map(|grant| match grant.resource {
+            Resource::Location(id) => view.location(id),
+            _ => None,
+        });
+        for location in granted {
+            with_nested(view, location, &mut found);
+        }
+        found.extend(containing_by(view, &holding).into_iter().filter_map(|id| view.location(id)));
+    }
+    // Grants and shares may nest, in any order: keep one of each, and the outer ones before the inner ones.
     let mut seen = BTreeSet::new();
-    let granted = principal.grants().iter().filter_map(|grant| match grant.resource {
-        Resource::Location(id) => view.location(id),
-        _ => None,
-    });
-    for location in granted {
-        with_nested(view, location, &mut found);
-    }
-    found.extend(containing(view, principal).into_iter().filter_map(|id| view.location(id)));
-    // Grants may nest, in any order: keep one of each, and the outer ones before the inner ones.
-    found.retain(|location| location.organization == organization && seen.insert(location.id));
+    found.retain(|location| seen.insert(location.id));
     found.sort_by_cached_key(|location| depth(view, location));
     Ok(found)
 }
@@ -155,7 +162,6 @@ fn own_machines<'a, V: View + ?Sized>(
 ) -> impl Iterator<Item = &'a Machine> {
     let ids: BTreeSet<_> = principal
         .grants()
-        .iter()
         .filter_map(|grant| match grant.resource {
             Resource::Machine(id) => Some(id),
             _ => None,

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::authorize::{authorize, authorize_key, held_in, holds};
+use crate::authorize::{authorize, authorize_key, counts, held_in, holds_for};
 use crate::id::{KeyId, MachineId, OrganizationId};
 use crate::policy::Permission;
-use crate::record::{Key, Kind, RecordId};
+use crate::record::{Actor, Key, Kind, RecordId};
 use crate::refusal::Refusal;
 use crate::resource::{Grant, Resource};
 use crate::time::Timestamp;
@@ -43,7 +43,7 @@ pub fn list_keys<'a, V: View + ?Sized>(
     organization: OrganizationId,
 ) -> Result<Vec<ListedKey<'a>>, Refusal> {
     let top = Resource::Organization(organization);
-    let roots = held_in(view, principal, Permission::ManageKeys, top)?;
+    let roots = held_in(view, principal, Permission::ManageKeys, organization)?;
     if roots.contains(&top) {
         let all = view.keys_of(organization);
         return Ok(all.map(|key| ListedKey { key, grants: key.grants.to_vec(), manageable: true }).collect());
@@ -52,12 +52,15 @@ pub fn list_keys<'a, V: View + ?Sized>(
     for root in roots {
         holders_below(view, root, &mut ids);
     }
-    let keys = ids.into_iter().filter_map(|id| view.key(id));
+    // On a shared location there are keys of several organizations.
+    let keys = ids.into_iter().filter_map(|id| view.key(id)).filter(|key| key.organization == organization);
     Ok(keys.map(|key| listed(view, principal, key)).collect())
 }
 
 fn listed<'a, V: View + ?Sized>(view: &V, principal: &Principal<'_>, key: &'a Key) -> ListedKey<'a> {
-    let own = |grant: &Grant| holds(view, principal, Permission::ManageKeys, grant.resource);
+    let own = |grant: &Grant| {
+        holds_for(view, principal, Permission::ManageKeys, grant.resource, Some(key.organization))
+    };
     let grants: Vec<_> = key.grants.iter().copied().filter(own).collect();
     let manageable = grants.len() == key.grants.len();
     ListedKey { key, grants, manageable }
@@ -109,7 +112,11 @@ pub fn robot_keys<'a, V: View + ?Sized>(
     let resource = Resource::Machine(machine);
     let _permit = authorize(view, principal, Permission::ManageKeys, resource)?;
     let keys = view.holders(resource).filter_map(|id| view.key(id)).filter(|key| !key.expired(now));
-    let mut keys: Vec<_> = keys.map(|key| listed(view, principal, key)).collect();
+    let keys = keys.filter(|key| {
+        key.grants.iter().any(|grant| grant.resource == resource && counts(view, key.organization, grant))
+    });
+    let keys = keys.map(|key| listed(view, principal, key));
+    let mut keys: Vec<_> = keys.filter(|listed| !listed.grants.is_empty()).collect();
     let role = |key: &Key| key.grants.iter().find(|grant| grant.resource == resource).map(|grant| grant.role);
     keys.sort_by_key(|listed| role(listed.key));
     Ok(keys)
@@ -127,19 +134,37 @@ pub fn list_managers<'a, V: View + ?Sized>(
     let _permit = authorize(view, principal, Permission::ManageKeys, resource)?;
     let lineage = Lineage::of(view, resource).ok_or(Refusal::NotFound(RecordId::from(resource).kind()))?;
     let mut found = BTreeMap::new();
-    for step in lineage.iter() {
-        // A narrower owner learns who else stands at or below what they own, not who stands above.
-        if !holds(view, principal, Permission::ManageKeys, step) {
-            break;
-        }
-        for key in view.holders(step).filter_map(|id| view.key(id)) {
-            let grant = key.grants.iter().find(|grant| {
-                grant.resource == step && Permission::ManageKeys.given_by(grant.role, step.resource_type())
-            });
-            if let Some(grant) = grant {
-                found.entry(key.id).or_insert((key, *grant));
+    for organization in principal_organizations(view, principal, &lineage) {
+        let own = Resource::Organization(organization);
+        let through_share = (organization != lineage.organization()).then_some(own);
+        for step in lineage.iter().chain(through_share) {
+            // A narrower owner learns who else stands at or below what they own, not who stands above.
+            if !holds_for(view, principal, Permission::ManageKeys, step, Some(organization)) {
+                break;
+            }
+            for key in view.holders(step).filter_map(|id| view.key(id)) {
+                let grant = key.grants.iter().find(|grant| {
+                    grant.resource == step
+                        && Permission::ManageKeys.given_by(grant.role, step.resource_type())
+                });
+                if let Some(grant) = grant.filter(|_| key.organization == organization) {
+                    found.entry(key.id).or_insert((key, *grant));
+                }
             }
         }
     }
     Ok(found.into_values().collect())
+}
+
+/// The organizations for which the principal looks at a resource: those they hold something in; for the person at the
+/// server, the one it belongs to.
+fn principal_organizations<V: View + ?Sized>(
+    _view: &V,
+    principal: &Principal<'_>,
+    lineage: &Lineage,
+) -> Vec<OrganizationId> {
+    match principal.actor() {
+        Actor::System => vec![lineage.organization()],
+        _ => principal.holdings().map(|holding| holding.organization).collect(),
+    }
 }

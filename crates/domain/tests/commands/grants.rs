@@ -98,7 +98,7 @@ fn a_named_organization_is_theirs() {
         let made = fleet.run(fleet.owner, create(named, grants.clone())).unwrap();
         assert_eq!(made.key.organization, own);
     }
-    let rule = format!("must be the organization of machine {}", fleet.arm);
+    let rule = format!("must be the organization of machine {}, or one it is shared with", fleet.arm);
     let unknown = OrganizationId::from_bytes([7; 16]);
     for named in [foreign, unknown] {
         assert_eq!(

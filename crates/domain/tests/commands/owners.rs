@@ -19,7 +19,7 @@ fn assert_kept(fleet: &mut Fleet, last: KeyId, by: impl Into<Who> + Copy) {
     let expires_at = Some(Timestamp::from_micros(fleet.now.as_micros() + 1_000_000_000));
     let expected = failed_precondition(format!(
         "key {last} is the last owner of organization {organization} that does not expire: \
-         give another key the owner role first"
+         give another key or a member the owner role first"
     ));
     let lower = ChangeRole { key: last, old: held, new: operator(organization) };
     let elsewhere = ChangeRole { key: last, old: held, new: owner(fleet.hall) };

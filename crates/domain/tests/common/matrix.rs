@@ -18,7 +18,7 @@ pub(crate) const PUBLIC: usize = 36;
 
 /// Permission, then `Y` or `-` for owner and operator of an organization, a location, a machine.
 #[rustfmt::skip]
-pub(crate) const MATRIX: [(&str, &str); 46] = [
+pub(crate) const MATRIX: [(&str, &str); 49] = [
     ("read_organization",                  "Y Y - - - -"),
     ("write_organization",                 "Y - - - - -"),
     ("read_fragment",                      "Y - Y - Y -"),
@@ -66,6 +66,10 @@ pub(crate) const MATRIX: [(&str, &str); 46] = [
     ("delete_location",                    "Y - Y - - -"),
     // "Move the location under another parent".
     ("move_location",                      "Y - Y - - -"),
+    // "Change region" of a location.
+    ("set_region",                         "Y - Y - - -"),
+    // "Share the location with another org", "Un-share the location".
+    ("share_location",                     "Y - Y - - -"),
     // "Create a machine", "in this and child locations".
     ("create_machine",                     "Y - Y - - -"),
     // "Moving a machine to another location is for org owners and location owners".
@@ -74,6 +78,8 @@ pub(crate) const MATRIX: [(&str, &str); 46] = [
     ("delete_machine",                     "Y - Y - Y -"),
     // "See other people's roles".
     ("read_roles",                         "Y Y Y Y Y Y"),
+    // "Invite / resend / revoke invite", "Change someone else's role": within their own resources.
+    ("manage_members",                     "Y - Y - Y -"),
     // Managing keys is granting permission: owners of what the keys reach, operators never.
     ("manage_keys",                        "Y - Y - Y -"),
 ];
@@ -88,6 +94,9 @@ pub(crate) const WIDE: [&str; 7] = [
     "write_packages",
     "train_models",
 ];
+
+/// What the organizations that a location is shared with may not: it stays with the one it belongs to.
+pub(crate) const HOME: [&str; 3] = ["delete_location", "move_location", "set_region"];
 
 /// The cell of [`MATRIX`]; nothing for a permission that has no row.
 pub(crate) fn cell(permission: Permission, role: Role, level: ResourceType) -> Option<bool> {

@@ -223,7 +223,7 @@ impl Chooser<'_> {
     fn organization(&mut self, actor: Actor) -> OrganizationId {
         let own = match actor {
             Actor::Key(id) => self.model.key(id),
-            Actor::System => None,
+            _ => None,
         };
         let all: Vec<_> = self.model.organizations.iter().map(|it| it.id).collect();
         match (own, self.dice.below(12)) {
@@ -276,7 +276,7 @@ impl Chooser<'_> {
     fn key(&mut self, actor: Actor) -> KeyId {
         let own = match actor {
             Actor::Key(id) => self.model.key(id),
-            Actor::System => None,
+            _ => None,
         };
         if let Some(own) = own {
             let mates: Vec<_> =

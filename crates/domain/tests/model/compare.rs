@@ -85,6 +85,8 @@ fn compare_records<V: View>(view: &V, model: &Model) -> Differs {
             RecordId::Part(id) => view.part(id).is_none(),
             RecordId::Key(id) => view.key(id).is_none(),
             RecordId::SigningKey(id) => view.signing_key(id).is_none(),
+            RecordId::User(id) => view.user(id).is_none(),
+            RecordId::Invitation(id) => view.invitation(id).is_none(),
         };
         same(gone, true, || format!("{id:?} is gone"))?;
     }
@@ -213,7 +215,7 @@ pub(crate) fn compare_rights<V: View>(
     }
     for organization in &eyes.model.organizations {
         for permission in [Permission::ManageKeys, Permission::ReadRobot, Permission::ReadPackages] {
-            let real = held_in(view, principal, permission, Resource::Organization(organization.id));
+            let real = held_in(view, principal, permission, organization.id);
             let real = real.map_err(|refusal| no(&refusal)).map(|mut found| {
                 found.sort_unstable();
                 found

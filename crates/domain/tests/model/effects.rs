@@ -44,6 +44,8 @@ impl Model {
                 parent: it.parent,
                 name: it.name,
                 region: None,
+                shared_with: vec![],
+                secrets: vec![],
                 created_at: self.now,
             }),
             (Act::UpdateLocation(it), _) => {
@@ -62,6 +64,7 @@ impl Model {
                     machine: machine.id,
                     name: Name::parse(&format!("{}-main", machine.name)).unwrap(),
                     main: true,
+                    secrets: vec![],
                     created_at: self.now,
                 }));
                 self.machines.push(machine);

@@ -265,6 +265,7 @@ impl Model {
     pub(crate) fn let_in(&self, caller: Caller, at: Timestamp) -> Result<Actor, Denial> {
         match caller {
             Caller::System => Ok(Actor::System),
+            Caller::User { .. } | Caller::Part { .. } => Err(Denial::UnknownUser),
             Caller::Key { id, generation } => {
                 let key = self.key(id).ok_or(Denial::UnknownKey)?;
                 if key.generation != generation && !self.is(Wrong::OldTokensLive) {
@@ -294,8 +295,8 @@ impl Model {
 
     pub(crate) fn eyes<'m>(&'m self, tree: &'m Tree, actor: Actor) -> Eyes<'m> {
         let grants = match actor {
-            Actor::System => &[],
             Actor::Key(id) => self.key(id).map_or(&[][..], |key| &key.grants),
+            _ => &[],
         };
         let alone = grants.iter().map(|grant| (*grant, self.rights(tree, &[*grant]))).collect();
         Eyes { model: self, tree, actor, rights: self.rights(tree, grants), alone }
@@ -311,15 +312,15 @@ impl Rights {
 impl Eyes<'_> {
     pub(crate) fn own_key(&self) -> Option<&ModelKey> {
         match self.actor {
-            Actor::System => None,
             Actor::Key(id) => self.model.key(id),
+            _ => None,
         }
     }
 
     pub(crate) fn may(&self, permission: Permission, resource: Resource) -> bool {
         match self.actor {
             Actor::System => self.tree.contains_key(&resource),
-            Actor::Key(_) => self.rights.may(permission, resource),
+            _ => self.rights.may(permission, resource),
         }
     }
 
@@ -327,7 +328,7 @@ impl Eyes<'_> {
     pub(crate) fn sees(&self, resource: Resource) -> bool {
         match self.actor {
             Actor::System => self.tree.contains_key(&resource),
-            Actor::Key(_) => self.rights.seen.contains(&resource),
+            _ => self.rights.seen.contains(&resource),
         }
     }
 

@@ -80,6 +80,8 @@ pub fn parse_grant(field: &str, it: &pb::Grant) -> Result<Grant, Refusal> {
 pub fn actor(actor: Actor) -> pb::Actor {
     let kind = match actor {
         Actor::Key(id) => pb::actor::Kind::KeyId(id.to_string()),
+        Actor::User(id) => pb::actor::Kind::UserId(id.to_string()),
+        Actor::Part(id) => pb::actor::Kind::PartId(id.to_string()),
         Actor::System => pb::actor::Kind::System(true),
     };
     pb::Actor { kind: Some(kind) }

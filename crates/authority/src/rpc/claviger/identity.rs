@@ -59,7 +59,7 @@ fn shown(
             actor: Some(claviger::actor(principal.actor())),
             name: principal.key().map(|key| key.name.to_string()).unwrap_or_default(),
             organization_ids: organizations.into_iter().map(|it| it.id.to_string()).collect(),
-            grants: principal.grants().iter().copied().map(claviger::grant).collect(),
+            grants: principal.grants().copied().map(claviger::grant).collect(),
             expires_at: expires_at.map(timestamp),
             address: call.address.to_string(),
         };
