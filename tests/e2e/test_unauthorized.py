@@ -78,6 +78,9 @@ REQUESTS: dict[str, Callable[[Target], dict[str, Any]]] = {
     f"{APP}/UpdateLocation": lambda t: {"location_id": t.location, "name": "renamed"},
     f"{APP}/DeleteLocation": lambda t: {"location_id": t.empty_location},
     f"{APP}/ListLocations": lambda t: {"organization_id": t.organization},
+    f"{APP}/ShareLocation": lambda t: {"location_id": t.location, "organization_id": t.organization},
+    f"{APP}/UnshareLocation": lambda t: {"location_id": t.location, "organization_id": t.organization},
+    f"{APP}/GetOrganizationsWithAccessToLocation": lambda t: {"location_id": t.location},
     f"{APP}/NewRobot": lambda t: {"location": t.location, "name": "rover"},
     f"{APP}/GetRobot": lambda t: {"id": t.machine},
     f"{APP}/UpdateRobot": lambda t: {"id": t.machine, "name": "renamed", "location": t.empty_location},
@@ -124,6 +127,9 @@ REQUESTS: dict[str, Callable[[Target], dict[str, Any]]] = {
 OWNER_IS_REFUSED = {
     f"{APP}/CreateOrganization": Status.PERMISSION_DENIED,
     f"{APP}/DeleteOrganization": Status.FAILED_PRECONDITION,
+    # It is theirs already, and stays theirs.
+    f"{APP}/ShareLocation": Status.ALREADY_EXISTS,
+    f"{APP}/UnshareLocation": Status.FAILED_PRECONDITION,
 }
 
 # What a stranger gets an answer to: it is about the stranger, or it is no.

@@ -60,6 +60,24 @@ pub fn get_location<'a, V: View + ?Sized>(
     }
 }
 
+/// The organizations that have a part in a location, as far as the caller may know: the one it belongs to first,
+/// then those it is shared with. Owners see all of them, others those they belong to themselves.
+///
+/// # Errors
+/// As [`get_location`].
+pub fn organizations_of<'a, V: View + ?Sized>(
+    view: &'a V,
+    principal: &Principal<'_>,
+    id: LocationId,
+) -> Result<Vec<&'a Organization>, Refusal> {
+    let location = get_location(view, principal, id)?;
+    let all = holds(view, principal, Permission::ShareLocation, Resource::Location(id));
+    let shown = |organization: &&OrganizationId| all || principal.belongs_to(**organization);
+    let shared = location.shared_with.iter().filter(shown);
+    let ids = std::iter::once(&location.organization).chain(shared);
+    Ok(ids.filter_map(|id| view.organization(*id)).collect())
+}
+
 /// The locations in which machines stand that the caller holds a role on.
 fn containing<V: View + ?Sized>(view: &V, principal: &Principal<'_>) -> BTreeSet<LocationId> {
     principal.holdings().flat_map(|holding| containing_by(view, &holding)).collect()

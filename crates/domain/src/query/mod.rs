@@ -7,6 +7,6 @@ mod keys;
 pub use access::{RoleHeld, check_permissions, list_roles};
 pub use fleet::{
     get_location, get_machine, get_organization, get_part, list_locations, list_machines, list_organizations,
-    list_parts, machines_in_organization, may_see_inside,
+    list_parts, machines_in_organization, may_see_inside, organizations_of,
 };
 pub use keys::{ListedKey, get_key, list_keys, list_managers, robot_keys};

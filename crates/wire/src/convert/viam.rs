@@ -140,6 +140,12 @@ pub fn organization(it: &Organization) -> pb::Organization {
     }
 }
 
+/// What an organization is called.
+#[must_use]
+pub fn organization_identity(it: &Organization) -> pb::OrganizationIdentity {
+    pb::OrganizationIdentity { id: it.id.to_string(), name: it.name.to_string() }
+}
+
 /// How much of a location a caller gets to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocationDetail {
@@ -154,16 +160,19 @@ pub enum LocationDetail {
     Stripped,
 }
 
-/// A location of an organization.
+/// A location, with the organizations that the caller may know to have a part in it.
 #[must_use]
-pub fn location(it: &Location, owner: &Organization, detail: LocationDetail) -> pb::Location {
-    let primary = pb::LocationOrganization { organization_id: owner.id.to_string(), primary: true };
-    let identity = pb::OrganizationIdentity { id: owner.id.to_string(), name: owner.name.to_string() };
+pub fn location(it: &Location, organizations: &[&Organization], detail: LocationDetail) -> pb::Location {
+    let part_of = |organization: &&Organization| pb::LocationOrganization {
+        organization_id: organization.id.to_string(),
+        primary: organization.id == it.organization,
+    };
+    let owner = organizations.iter().find(|organization| organization.id == it.organization);
     let stripped = pb::Location {
         id: it.id.to_string(),
         name: it.name.to_string(),
-        organizations: vec![primary],
-        primary_org_identity: Some(identity),
+        organizations: organizations.iter().map(part_of).collect(),
+        primary_org_identity: owner.map(|owner| organization_identity(owner)),
         ..Default::default()
     };
     let LocationDetail::Full { machines, parent_visible } = detail else { return stripped };

@@ -1,6 +1,8 @@
 //! Locations.
 
-use domain::command::{CreateLocation, DeleteLocation, NewParent, UpdateLocation};
+use domain::command::{
+    CreateLocation, DeleteLocation, NewParent, ShareLocation, UnshareLocation, UpdateLocation,
+};
 use domain::{
     Kind, Location, LocationId, Permission, Principal, RecordId, Refusal, Resource, State, View as _, query,
     visible,
@@ -14,7 +16,7 @@ use crate::rpc::App;
 
 /// A location as the caller may see it.
 fn shown(state: &State, principal: &Principal<'_>, location: &Location) -> Result<pb::Location, Refusal> {
-    let owner = state.organization(location.organization).ok_or(Refusal::NotFound(Kind::Organization))?;
+    let organizations = query::organizations_of(state, principal, location.id)?;
     let detail = if query::may_see_inside(state, principal, location.id) {
         let above = |id| visible(state, principal, Resource::Location(id));
         LocationDetail::Full {
@@ -24,7 +26,7 @@ fn shown(state: &State, principal: &Principal<'_>, location: &Location) -> Resul
     } else {
         LocationDetail::Stripped
     };
-    Ok(viam::location(location, owner, detail))
+    Ok(viam::location(location, &organizations, detail))
 }
 
 /// A location that was just changed, as the one who changed it may see it.
@@ -105,4 +107,40 @@ pub(super) async fn list(
         seen.into_iter().map(|location| shown(state, principal, location)).collect()
     })?;
     Ok(pb::ListLocationsResponse { locations })
+}
+
+pub(super) async fn share(
+    app: &App,
+    call: &Call,
+    request: pb::ShareLocationRequest,
+) -> Result<pb::ShareLocationResponse, Failure> {
+    let id = convert::id("location_id", &request.location_id)?;
+    let organization = convert::id("organization_id", &request.organization_id)?;
+    app.engine.change(call, ShareLocation { id, organization }).await?;
+    Ok(pb::ShareLocationResponse {})
+}
+
+pub(super) async fn unshare(
+    app: &App,
+    call: &Call,
+    request: pb::UnshareLocationRequest,
+) -> Result<pb::UnshareLocationResponse, Failure> {
+    let id = convert::id("location_id", &request.location_id)?;
+    let organization = convert::id("organization_id", &request.organization_id)?;
+    app.engine.change(call, UnshareLocation { id, organization }).await?;
+    Ok(pb::UnshareLocationResponse {})
+}
+
+pub(super) async fn organizations(
+    app: &App,
+    call: &Call,
+    request: pb::GetOrganizationsWithAccessToLocationRequest,
+) -> Result<pb::GetOrganizationsWithAccessToLocationResponse, Failure> {
+    let id: LocationId = convert::id("location_id", &request.location_id)?;
+    let uses = (Permission::ReadLocation, Resource::Location(id));
+    let organization_identities = app.engine.read(call, Some(uses), |state, principal, _| {
+        let organizations = query::organizations_of(state, principal, id)?;
+        Ok(organizations.into_iter().map(viam::organization_identity).collect())
+    })?;
+    Ok(pb::GetOrganizationsWithAccessToLocationResponse { organization_identities })
 }

@@ -43,6 +43,11 @@ super::serve! {
         delete_location(pb::DeleteLocationRequest) -> pb::DeleteLocationResponse = locations::delete,
         list_locations(pb::ListLocationsRequest) -> pb::ListLocationsResponse = locations::list,
 
+        share_location(pb::ShareLocationRequest) -> pb::ShareLocationResponse = locations::share,
+        unshare_location(pb::UnshareLocationRequest) -> pb::UnshareLocationResponse = locations::unshare,
+        get_organizations_with_access_to_location(pb::GetOrganizationsWithAccessToLocationRequest)
+            -> pb::GetOrganizationsWithAccessToLocationResponse = locations::organizations,
+
         new_robot(pb::NewRobotRequest) -> pb::NewRobotResponse = machines::create,
         get_robot(pb::GetRobotRequest) -> pb::GetRobotResponse = machines::get,
         update_robot(pb::UpdateRobotRequest) -> pb::UpdateRobotResponse = machines::update,
