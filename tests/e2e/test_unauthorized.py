@@ -90,6 +90,7 @@ REQUESTS: dict[str, Callable[[Target], dict[str, Any]]] = {
     f"{APP}/ListRobotsForOrg": lambda t: {"org_id": t.organization},
     f"{APP}/GetRobotParts": lambda t: {"robot_id": t.machine},
     f"{APP}/GetRobotPart": lambda t: {"id": t.part},
+    f"{APP}/ListFragments": lambda t: {"organization_id": t.organization},
     f"{APP}/GetRobotAPIKeys": lambda t: {"robot_id": t.machine},
     f"{APP}/CreateKey": lambda t: {"name": "x", "authorizations": [authorization("owner", "robot", t.machine)]},
     f"{APP}/DeleteKey": lambda t: {"id": t.key},

@@ -1,5 +1,6 @@
 //! `viam.app.v1.AppService`, as unmodified Viam clients call it.
 
+mod fragments;
 mod keys;
 mod locations;
 mod machines;
@@ -57,6 +58,8 @@ super::serve! {
             = machines::list_for_locations,
         list_robots_for_org(pb::ListRobotsForOrgRequest) -> pb::ListRobotsForOrgResponse
             = machines::list_for_organization,
+
+        list_fragments(pb::ListFragmentsRequest) -> pb::ListFragmentsResponse = fragments::list,
 
         get_robot_parts(pb::GetRobotPartsRequest) -> pb::GetRobotPartsResponse = parts::list,
         get_robot_part(pb::GetRobotPartRequest) -> pb::GetRobotPartResponse = parts::get,
