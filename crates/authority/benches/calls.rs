@@ -91,6 +91,52 @@ async fn run() {
         println!("{many} in flight: Authenticate / nothing (limit 0.85)     {:.2}", median(&mut logins));
     }
     server.serve_until(async {}).await;
+    compare_runtimes(&nothing, &authenticate).await;
+}
+
+/// Would a server of one single-threaded runtime a core, each with a listener of its own on the same port, do better
+/// than one runtime with stealing workers? Asked of the peer that does nothing, where it would show the most.
+async fn compare_runtimes(nothing: &str, authenticate: &AuthenticateRequest) {
+    let split = serve_nothing_on_each_core();
+    for many in [32, 256] {
+        let (mut shared_open, mut split_open) = (Vec::new(), Vec::new());
+        for _ in 0..many / 32 * 2 {
+            shared_open.push(connect(nothing).await);
+            split_open.push(connect(&split).await);
+        }
+        let mut ratios = Vec::new();
+        for _ in 0..ROUNDS {
+            let shared = in_flight(many, |n| authenticating(&shared_open, n, authenticate)).await;
+            let split = in_flight(many, |n| authenticating(&split_open, n, authenticate)).await;
+            ratios.push(split / shared);
+        }
+        println!("{many} in flight: a runtime a core / one runtime for all     {:.2}", median(&mut ratios));
+    }
+}
+
+fn serve_nothing_on_each_core() -> String {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let first = reusing("127.0.0.1:0".parse().unwrap());
+    let address = first.local_addr().unwrap();
+    let others = (1..cores).map(|_| reusing(address));
+    for socket in std::iter::once(first).chain(others).collect::<Vec<_>>() {
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let incoming = tonic::transport::server::TcpIncoming::from(socket.listen(1_024).unwrap());
+                let server = tonic::transport::Server::builder().add_service(AuthServiceServer::new(Nothing));
+                server.serve_with_incoming(incoming.with_nodelay(Some(true))).await.unwrap();
+            });
+        });
+    }
+    format!("http://{address}")
+}
+
+fn reusing(address: std::net::SocketAddr) -> tokio::net::TcpSocket {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_reuseport(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
 }
 
 async fn serve_nothing() -> String {
