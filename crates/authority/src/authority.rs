@@ -2,14 +2,9 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
-use domain::SigningKeyId;
-use domain::command::ReplaceSigningKey;
-use getrandom::SysRng;
 use journal::{Absent, Head, Journal, OpenError, Options};
-use rand_core::UnwrapErr;
 use tokio::task::JoinHandle;
 
 use crate::audit::{self, AuditError};
@@ -19,8 +14,8 @@ use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::mark::{Mark, MarkError};
 use crate::master::{MasterKey, MasterKeyError};
+use crate::signing::{Purpose, Signing, rotate};
 use crate::store::{self, LoadError};
-use crate::tokens::{self, TokenKeys};
 use crate::unconfirmed::{self, Unconfirmed};
 use crate::usage::Usage;
 
@@ -30,8 +25,6 @@ pub struct Authority {
     pub data: DataDir,
     /// Every decision goes through here.
     pub engine: Engine,
-    /// What it signs tokens with.
-    pub tokens: Arc<TokenKeys>,
     /// Why keys are not accepted, if they are not.
     pub unconfirmed: Option<Unconfirmed>,
     writer: JoinHandle<()>,
@@ -67,12 +60,9 @@ pub enum StartError {
     /// The high-water mark cannot be used.
     #[error(transparent)]
     Mark(#[from] MarkError),
-    /// The first signing key could not be stored.
+    /// The authority's own keys could not be stored.
     #[error("the authority's own keys could not be stored")]
     Keys(#[source] Failure),
-    /// There is no signing key though there should be.
-    #[error("the authority's own keys are missing from the database: restore a backup")]
-    NoSigningKey,
 }
 
 /// Where the master key comes from.
@@ -85,12 +75,14 @@ pub enum MasterKeySource {
     Given(MasterKey),
 }
 
-/// What becomes of the keys that sign tokens.
+/// What becomes of the authority's own keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SigningKeys {
     /// They go on signing.
     Keep,
-    /// A new one takes their place, and every token from before is void.
+    /// A new one signs tokens, and every token from before is void.
+    EndTokens,
+    /// All are replaced: the master key is another one, and they do not open.
     Replace,
 }
 
@@ -134,13 +126,13 @@ impl Authority {
             }
             MasterKeySource::DataDir => MasterKey::read(&data.master_key())?,
         };
-        Self::start(data, journal, &master, signing).await
+        Self::start(data, journal, master, signing).await
     }
 
     async fn start(
         data: DataDir,
         journal: Journal,
-        master: &MasterKey,
+        master: MasterKey,
         signing: SigningKeys,
     ) -> Result<Self, StartError> {
         let clock = Clock::new();
@@ -155,9 +147,22 @@ impl Authority {
         }
         // While unconfirmed the mark keeps saying what it said: a restart must not forget.
         let mark = unconfirmed.is_none().then_some(mark);
-        let (engine, writer) = Engine::start(journal, state, mark, clock, unconfirmed.is_none(), usage);
-        let tokens = token_keys(&engine, master, signing).await?;
-        Ok(Self { data, engine, tokens: Arc::new(tokens), unconfirmed, writer })
+        let keys = match signing {
+            SigningKeys::Keep | SigningKeys::EndTokens => Signing::open(master, &state)?,
+            SigningKeys::Replace => Signing::without_keys(master)?,
+        };
+        let (engine, writer) = Engine::start(journal, state, mark, clock, unconfirmed.is_none(), usage, keys);
+        let renewed = match signing {
+            SigningKeys::Keep => &[][..],
+            SigningKeys::EndTokens => &[Purpose::TokenMac],
+            SigningKeys::Replace => Purpose::ALL,
+        };
+        for purpose in renewed {
+            rotate::replace(&engine, *purpose).await.map_err(StartError::Keys)?;
+        }
+        // What sealing and tokens need is there from the beginning.
+        rotate::ensure(&engine, &[Purpose::TokenMac, Purpose::Sealing]).await.map_err(StartError::Keys)?;
+        Ok(Self { data, engine, unconfirmed, writer })
     }
 
     /// Finishes what is queued, writes what was gathered, and closes the journal.
@@ -182,27 +187,4 @@ impl Authority {
             None => tracing::warn!("a call still runs; the journal is closed by the process's end"),
         }
     }
-}
-
-/// The keys that sign tokens, made now if there are none or none may stay.
-async fn token_keys(
-    engine: &Engine,
-    master: &MasterKey,
-    signing: SigningKeys,
-) -> Result<TokenKeys, StartError> {
-    let unsealed = || engine.shared().state(|state| TokenKeys::unseal(master, state.signing_keys()));
-    if signing == SigningKeys::Keep
-        && let Some(tokens) = unsealed()?
-    {
-        return Ok(tokens);
-    }
-    let old = engine.shared().state(|state| {
-        let tokens = state.signing_keys().filter(|key| key.purpose == tokens::PURPOSE);
-        tokens.map(|key| key.id).collect()
-    });
-    let id = SigningKeyId::generate(engine.shared().clock.now(), &mut UnwrapErr(SysRng));
-    let sealed = TokenKeys::seal_new(master, id)?;
-    let command = ReplaceSigningKey { purpose: tokens::PURPOSE, id, sealed, instead_of: old };
-    engine.command("claviger", command).await.map_err(StartError::Keys)?;
-    unsealed()?.ok_or(StartError::NoSigningKey)
 }

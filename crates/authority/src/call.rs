@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use domain::Caller;
+use domain::{Caller, SigningKeyId};
 use http::Extensions;
 
 use crate::failure::Failure;
@@ -12,6 +12,8 @@ use crate::failure::Failure;
 pub struct Call {
     /// Who calls.
     pub caller: Caller,
+    /// Which of the authority's keys signed the token. What stays open ends with it.
+    pub signer: SigningKeyId,
     /// The path of the RPC.
     pub method: &'static str,
     /// From where, as the server saw it or a trusted proxy said.

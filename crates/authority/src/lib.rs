@@ -24,9 +24,9 @@ mod replay;
 pub mod restore;
 mod rpc;
 pub mod server;
+pub mod signing;
 mod store;
 mod streams;
-mod tokens;
 mod unconfirmed;
 mod usage;
 

@@ -50,13 +50,16 @@ pub enum MasterKeyError {
     /// What was sealed cannot be opened: another key sealed it, or somebody changed it.
     #[error("this master key does not open what is sealed in the database: it belongs to another one")]
     DoesNotOpen,
+    /// Nothing can be sealed and no key be made.
+    #[error("the system has no randomness to give")]
+    NoRandomness,
 }
 
 impl MasterKey {
     /// A new one from 32 random bytes.
     fn generate() -> Result<Self, MasterKeyError> {
         let mut bytes = Zeroizing::new([0; KEY_LEN]);
-        aws_lc_rs::rand::fill(&mut *bytes).map_err(|_| MasterKeyError::DoesNotOpen)?;
+        aws_lc_rs::rand::fill(&mut *bytes).map_err(|_| MasterKeyError::NoRandomness)?;
         Self::from_bytes(bytes)
     }
 
@@ -120,7 +123,7 @@ impl MasterKey {
         let nonce = self
             .cipher
             .seal_in_place_append_tag(Aad::from(purpose.as_bytes()), &mut sealed)
-            .map_err(|_| MasterKeyError::DoesNotOpen)?;
+            .map_err(|_| MasterKeyError::NoRandomness)?;
         sealed.extend_from_slice(nonce.as_ref());
         Ok(BASE64.encode(sealed))
     }

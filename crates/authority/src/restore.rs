@@ -19,8 +19,8 @@ use crate::data::DataDir;
 use crate::mark::Mark;
 use crate::master::{MasterKey, MasterKeyError};
 use crate::replay::replay_onto;
+use crate::signing;
 use crate::store;
-use crate::tokens::TokenKeys;
 use crate::unconfirmed::{NOTE, Unconfirmed, unconfirmed};
 
 /// Which master key the restored authority has.
@@ -179,19 +179,19 @@ impl Draft {
                 MasterKeySource::DataDir
             }
         };
-        let opens = match &source {
-            MasterKeySource::Given(key) => Some(key),
+        let (opens, own) = match &source {
+            MasterKeySource::Given(key) => (Some(key), false),
             // A new one opens nothing.
-            MasterKeySource::DataDir => None,
+            MasterKeySource::DataDir => (None, true),
         };
         let options = Options { absent: Absent::Refuse, views: store::VIEWS };
         let journal = Journal::open(&self.data.database(), options).await?;
         let done = prepare(&journal, opens, replay).await;
         journal.close().await?;
         let done = done?;
-        // A new signing key: every token from before is void.
-        let opened =
-            Authority::open_with(self.data.clone(), Absent::Refuse, source, SigningKeys::Replace).await?;
+        // Every token from before is void; under a new master key, so is all that was sealed.
+        let keys = if own { SigningKeys::Replace } else { SigningKeys::EndTokens };
+        let opened = Authority::open_with(self.data.clone(), Absent::Refuse, source, keys).await?;
         opened.close().await;
         Ok(done)
     }
@@ -239,15 +239,14 @@ async fn prepare(
     replay: Option<&Path>,
 ) -> Result<(Head, Timestamp, u64), RestoreError> {
     audit::check(journal, None).await?;
-    if let Some(key) = master {
-        // A wrong key is noticed now, not at the first start.
-        let state = store::load(journal).await.map_err(StartError::Load)?;
-        TokenKeys::unseal(key, state.signing_keys())?;
-    }
     let replayed = match replay {
         Some(path) => replay_onto(journal, path).await?,
         None => 0,
     };
+    if let Some(key) = master {
+        // A wrong key is noticed now, not at the first start; and after the replay, which may have exchanged it.
+        signing::opens(key, &store::load(journal).await.map_err(StartError::Load)?)?;
+    }
     let head = journal.head();
     let at = store::newest_time(journal).await?;
     let note = Unconfirmed::Restored { seq: head.seq, at };

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::mark::Mark;
 use crate::metrics::Metrics;
+use crate::signing::Signing;
 use crate::streams::Streams;
 use crate::usage::Usage;
 
@@ -41,6 +42,8 @@ pub struct Shared {
     confirmed: AtomicBool,
     /// Tells the writer to take no more.
     stopping: Notify,
+    /// The authority's own keys.
+    pub signing: Signing,
     /// Who used what.
     pub usage: Usage,
     /// The server streams that must end when their right does.
@@ -66,13 +69,14 @@ impl Engine {
         clock: Clock,
         confirmed: bool,
         usage: Usage,
+        signing: Signing,
     ) -> (Self, JoinHandle<()>) {
         let metrics = Metrics::new();
         let streams = Streams::new();
         let confirmed = AtomicBool::new(confirmed);
         let state = RwLock::new(state);
         let stopping = Notify::new();
-        let shared = Arc::new(Shared { state, clock, confirmed, stopping, usage, streams, metrics });
+        let shared = Arc::new(Shared { state, clock, confirmed, stopping, signing, usage, streams, metrics });
         let journal = Arc::new(journal);
         let (queue, jobs) = mpsc::channel(QUEUE);
         let writer = writer::Writer { shared: Arc::clone(&shared), journal: Arc::clone(&journal), mark };
@@ -131,6 +135,17 @@ impl Engine {
         ask: impl FnOnce(&State, &Principal<'_>, Timestamp) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         self.shared.look(caller, ask)
+    }
+
+    /// Whether a call would be let in again: the caller and the token. What stays open looks at this again and again.
+    ///
+    /// # Errors
+    /// As [`Engine::look`].
+    pub fn accepts(&self, call: &Call) -> Result<(), Refusal> {
+        if !self.shared.signing.verifies(call.signer) {
+            return Err(Refusal::Unauthenticated(Denial::BadToken));
+        }
+        self.look(call.caller, |_, _, _| Ok(()))
     }
 
     /// A look by the person at the server.

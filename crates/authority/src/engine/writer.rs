@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use domain::{Draft, Entry, Overlay, Recorded, StoredError, Timestamp};
+use domain::{Change, Draft, Entry, Kind, Overlay, Recorded, StoredError, Timestamp};
 use getrandom::SysRng;
 use journal::{CommitError, Head, Journal, Turn};
 use rand_core::UnwrapErr;
@@ -76,6 +76,7 @@ impl Writer {
             let recorded = Recorded::decode(missed.seq, Timestamp::from_micros(missed.at), &missed.body)?;
             self.shared.clock.at_least(recorded.at());
             self.shared.state.write().replay(&recorded);
+            self.take_over_keys(recorded.changes());
         }
         Ok(turn)
     }
@@ -112,6 +113,13 @@ impl Writer {
         Ok(())
     }
 
+    /// What the authority signs with is as it is stored before anybody hears of the change.
+    fn take_over_keys<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) {
+        if changes.into_iter().any(|change| change.id().kind() == Kind::SigningKey) {
+            self.shared.state(|state| self.shared.signing.refresh(state));
+        }
+    }
+
     fn advance_mark(&self, head: Option<Head>) {
         if let (Some(mark), Some(head)) = (&self.mark, head)
             && let Err(error) = mark.advance(head)
@@ -127,6 +135,7 @@ impl Writer {
             let mut state = self.shared.state.write();
             entries.iter().for_each(|entry| state.apply(entry));
         }
+        self.take_over_keys(entries.iter().flat_map(Entry::changes));
         for entry in entries {
             tracing::info!(via = entry.via(), actor = ?entry.actor(), narrows = entry.narrows(), "changed");
         }

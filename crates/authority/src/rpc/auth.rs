@@ -31,7 +31,8 @@ fn authenticate(app: &App, request: AuthenticateRequest) -> Result<AuthenticateR
     }
     let denied = |reason: Denial| Failure::Refused(Refusal::Unauthenticated(reason));
     let caller = app.engine.verify(&entity, &payload).map_err(denied)?;
-    let token = app.tokens.issue(caller, app.engine.shared().clock.now());
+    let shared = app.engine.shared();
+    let token = shared.signing.token(caller, shared.clock.now());
     let access_token = token.ok_or(Failure::Internal("the key that signs tokens is missing"))?;
     Ok(AuthenticateResponse { access_token })
 }

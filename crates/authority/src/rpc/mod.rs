@@ -10,8 +10,6 @@ mod viam;
 
 pub(crate) use node::Node;
 
-use std::sync::Arc;
-
 use tonic::service::Routes;
 use wire::claviger::v1::identity_service_server::IdentityServiceServer;
 use wire::claviger::v1::key_service_server::KeyServiceServer;
@@ -19,7 +17,6 @@ use wire::proto::rpc::v1::auth_service_server::AuthServiceServer;
 use wire::viam::app::v1::app_service_server::AppServiceServer;
 
 use crate::engine::Engine;
-use crate::tokens::TokenKeys;
 
 /// The largest message, in bytes: what Viam's own clients and servers allow.
 pub(crate) const MAX_MESSAGE: usize = 32 * 1024 * 1024;
@@ -28,7 +25,6 @@ pub(crate) const MAX_MESSAGE: usize = 32 * 1024 * 1024;
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) engine: Engine,
-    pub(crate) tokens: Arc<TokenKeys>,
 }
 
 impl App {

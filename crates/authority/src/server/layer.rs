@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use domain::{Caller, Denial, Refusal};
+use domain::{Caller, Denial, Refusal, SigningKeyId};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use parking_lot::Mutex;
 use tonic::body::Body;
@@ -20,14 +20,12 @@ use super::methods::{Method, Methods};
 use crate::call::Call;
 use crate::engine::Engine;
 use crate::failure::Failure;
-use crate::tokens::TokenKeys;
 
 const REQUEST_ID: &str = "request-id";
 
 /// What the layer needs to know.
 pub(super) struct Gate {
     pub(super) engine: Engine,
-    pub(super) tokens: Arc<TokenKeys>,
     pub(super) methods: Methods,
     pub(super) proxies: TrustedProxies,
     pub(super) requests: RequestIds,
@@ -51,22 +49,22 @@ impl Gate {
             Some(Method::Open(_)) => Ok(()),
             Some(Method::Authenticated(method)) => {
                 let refused = |reason| Failure::from(Refusal::Unauthenticated(reason));
-                let caller = self.caller(request.headers()).map_err(refused)?;
-                request.extensions_mut().insert(Call { caller, method, address });
+                let (caller, signer) = self.caller(request.headers()).map_err(refused)?;
+                request.extensions_mut().insert(Call { caller, signer, method, address });
                 Ok(())
             }
         }
     }
 
     /// Who presents a token. Exactly one header, `Bearer`, one space: what the SDKs send.
-    fn caller(&self, headers: &HeaderMap) -> Result<Caller, Denial> {
+    fn caller(&self, headers: &HeaderMap) -> Result<(Caller, SigningKeyId), Denial> {
         let mut presented = headers.get_all(http::header::AUTHORIZATION).iter();
         let (Some(header), None) = (presented.next(), presented.next()) else {
             let some = headers.contains_key(http::header::AUTHORIZATION);
             return Err(if some { Denial::BadToken } else { Denial::Missing });
         };
         let token = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-        self.tokens.check(token.ok_or(Denial::BadToken)?)
+        self.engine.shared().signing.check(token.ok_or(Denial::BadToken)?)
     }
 
     fn done(&self, seen: &Seen, code: Code, denial: Option<Denial>) {

@@ -95,13 +95,12 @@ impl Listening {
         let started_at = engine.shared().clock.now();
         let gate = Gate {
             engine: engine.clone(),
-            tokens: Arc::clone(&authority.tokens),
             methods: Methods::new().map_err(|_| ServeError::Broken)?,
             proxies: trusted_proxies,
             requests: RequestIds::new(started_at.as_micros()),
             sample: Sample::default(),
         };
-        let app = App { engine: engine.clone(), tokens: Arc::clone(&authority.tokens) };
+        let app = App { engine: engine.clone() };
         let service = service(&app, gate)?;
         let ca = tls.as_ref().and_then(|tls| tls.ca.clone());
         let config = tls.map(|tls| tls.config);

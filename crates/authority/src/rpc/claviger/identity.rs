@@ -45,7 +45,7 @@ impl IdentityService for App {
 
 /// Whether the caller is still accepted.
 fn accepted(engine: &Engine, call: &Call) -> Result<(), Failure> {
-    Ok(engine.look(call.caller, |_, _, _| Ok(()))?)
+    Ok(engine.accepts(call)?)
 }
 
 /// The caller's identity, and when it ends by itself.
