@@ -20,7 +20,10 @@ pub use machine::{CreateMachine, DeleteMachine, UpdateMachine};
 pub use organization::{CreateOrganization, DeleteOrganization, UpdateOrganization};
 pub use role::{AddRole, ChangeRole, RemoveRole};
 pub use share::{MAX_SHARES, ShareLocation, UnshareLocation};
-pub use system::{FoundFleet, FoundOrganization, NewFleet, RecoverOwner, ReplaceSigningKey};
+pub use system::{
+    FoundFleet, FoundOrganization, NewFleet, RecoverOwner, ReplaceSigningKey, ResealSigningKeys,
+    RetireSigningKeys,
+};
 
 use rand_core::CryptoRng;
 

@@ -139,6 +139,48 @@ impl Command for ReplaceSigningKey {
     }
 }
 
+/// Take signing keys away. Whatever they signed is void.
+#[derive(Clone, Debug)]
+pub struct RetireSigningKeys {
+    /// Which; one that is gone already is no error.
+    pub ids: Vec<SigningKeyId>,
+}
+
+impl Command for RetireSigningKeys {
+    type Reply = ();
+
+    fn decide(self, context: &mut Context<'_>) -> Result<Decision<()>, Refusal> {
+        let permit = authorize_system(&context.principal, Permission::ManageKeys)?;
+        let there = self.ids.into_iter().filter(|id| context.view.signing_key(*id).is_some());
+        let changes: Vec<_> = there.map(|id| Change::Delete(RecordId::SigningKey(id))).collect();
+        if changes.is_empty() {
+            return Ok(Decision::unchanged(permit, ()));
+        }
+        Ok(context.decision(permit, changes, ()))
+    }
+}
+
+/// Seal signing keys anew, under another master key. They stay the same keys, and what they signed stays good.
+#[derive(Clone, Debug)]
+pub struct ResealSigningKeys {
+    /// Each with its newly sealed bytes, in base64.
+    pub sealed: Vec<(SigningKeyId, String)>,
+}
+
+impl Command for ResealSigningKeys {
+    type Reply = ();
+
+    fn decide(self, context: &mut Context<'_>) -> Result<Decision<()>, Refusal> {
+        let permit = authorize_system(&context.principal, Permission::ManageKeys)?;
+        let resealed = self.sealed.into_iter().map(|(id, sealed)| {
+            let key = context.view.signing_key(id).ok_or(Refusal::NotFound(Kind::SigningKey))?;
+            Ok(put(SigningKey { sealed, ..key.clone() }))
+        });
+        let changes = resealed.collect::<Result<_, Refusal>>()?;
+        Ok(context.decision(permit, changes, ()))
+    }
+}
+
 fn owner_of(organization: OrganizationId) -> Grants {
     [Grant { role: Role::Owner, resource: Resource::Organization(organization) }].into()
 }
