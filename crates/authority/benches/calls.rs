@@ -10,6 +10,7 @@
 mod common;
 
 use authority::server::{Options, Server, TlsSource, TrustedProxies};
+use authority::signing::SigningOptions;
 use authority::{Absent, Authority, DataDir, MasterKeySource};
 use common::{ROUNDS, found, in_flight, median};
 use tokio::net::TcpListener;
@@ -49,6 +50,7 @@ async fn run() {
         tls: TlsSource::Off,
         tls_terminated_by_proxy: false,
         trusted_proxies: TrustedProxies::default(),
+        signing: SigningOptions::default(),
         observe: None,
     };
     let server = Server::bind(authority, options).await.unwrap();

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use authority::engine::Engine;
 use authority::server::{Options, Server, TlsSource, TrustedProxies};
+use authority::signing::SigningOptions;
 use authority::{Absent, Authority, DataDir, MasterKeySource};
 use common::{found, median};
 use domain::command::{Command, CreateKey, CreateLocation, CreateMachine, NewFleet, NewKey};
@@ -71,6 +72,7 @@ async fn measured(size: [usize; 3]) -> Vec<(String, usize, f64)> {
         tls: TlsSource::Off,
         tls_terminated_by_proxy: false,
         trusted_proxies: TrustedProxies::default(),
+        signing: SigningOptions::default(),
         observe: None,
     };
     let server = Server::bind(authority, options).await.unwrap();

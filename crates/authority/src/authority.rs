@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::mark::{Mark, MarkError};
 use crate::master::{MasterKey, MasterKeyError};
-use crate::signing::{Purpose, Signing, rotate};
+use crate::signing::{Purpose, Signing, SigningError, exchange, rotate};
 use crate::store::{self, LoadError};
 use crate::unconfirmed::{self, Unconfirmed};
 use crate::usage::Usage;
@@ -57,6 +57,9 @@ pub enum StartError {
     /// There is no master key, or not the right one.
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),
+    /// One of the authority's own keys cannot be used.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
     /// The high-water mark cannot be used.
     #[error(transparent)]
     Mark(#[from] MarkError),
@@ -119,20 +122,16 @@ impl Authority {
         }
         data.checked();
         let fresh = journal.head() == Head::EMPTY;
-        let master = match master {
-            MasterKeySource::Given(key) => key,
-            MasterKeySource::DataDir if fresh && !data.master_key().exists() => {
-                MasterKey::create(&data.master_key())?
-            }
-            MasterKeySource::DataDir => MasterKey::read(&data.master_key())?,
-        };
+        if fresh && matches!(master, MasterKeySource::DataDir) && !data.master_key().exists() {
+            MasterKey::create(&data.master_key())?;
+        }
         Self::start(data, journal, master, signing).await
     }
 
     async fn start(
         data: DataDir,
         journal: Journal,
-        master: MasterKey,
+        master: MasterKeySource,
         signing: SigningKeys,
     ) -> Result<Self, StartError> {
         let clock = Clock::new();
@@ -147,6 +146,10 @@ impl Authority {
         }
         // While unconfirmed the mark keeps saying what it said: a restart must not forget.
         let mark = unconfirmed.is_none().then_some(mark);
+        let master = match master {
+            MasterKeySource::Given(key) => key,
+            MasterKeySource::DataDir => exchange::current(&data, &state)?,
+        };
         let keys = match signing {
             SigningKeys::Keep | SigningKeys::EndTokens => Signing::open(master, &state)?,
             SigningKeys::Replace => Signing::without_keys(master)?,

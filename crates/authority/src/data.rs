@@ -44,6 +44,12 @@ impl DataDir {
         self.root.join("master.key")
     }
 
+    /// The master key before the one that is there, while it is exchanged.
+    #[must_use]
+    pub fn old_master_key(&self) -> PathBuf {
+        self.root.join("master.key.old")
+    }
+
     /// The high-water mark, beside the master key.
     #[must_use]
     pub fn mark(&self) -> PathBuf {

@@ -12,7 +12,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{audit, backup, export_journal, init, quickstart, recover, restore, serve, status};
+use commands::{
+    audit, backup, exchange_master_key, export_journal, init, quickstart, recover, restore, rotate_keys,
+    serve, status,
+};
 use output::Printer;
 
 /// The key authority of a robot fleet: API keys for organizations, locations and machines, for unmodified Viam
@@ -33,6 +36,8 @@ enum Command {
     Backup(backup::Arguments),
     Restore(restore::Arguments),
     ExportJournal(export_journal::Arguments),
+    RotateKeys(rotate_keys::Arguments),
+    ExchangeMasterKey(exchange_master_key::Arguments),
     Audit(audit::Arguments),
     Status(status::Arguments),
     /// Print the reference of all commands and settings, as docs/reference.md holds it.
@@ -61,6 +66,8 @@ fn run(command: Command, printer: &Printer) -> anyhow::Result<()> {
         Command::Backup(arguments) => arguments.run(printer),
         Command::Restore(arguments) => arguments.run(printer),
         Command::ExportJournal(arguments) => arguments.run(printer),
+        Command::RotateKeys(arguments) => arguments.run(printer),
+        Command::ExchangeMasterKey(arguments) => arguments.run(printer),
         Command::Audit(arguments) => arguments.run(printer),
         Command::Status(arguments) => arguments.run(printer),
         Command::Reference => printer.out(&reference::page(&<Arguments as clap::CommandFactory>::command())),

@@ -5,9 +5,11 @@ use std::fs;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use authority::server::{Options, TlsSource, TrustedProxies};
+use authority::signing::SigningOptions;
 use authority::{DataDir, MasterKey, MasterKeySource};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
@@ -65,7 +67,7 @@ pub(crate) struct Settings {
     /// A PEM file with the certificate's private key
     #[arg(long, env = "CLAVIGER_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
-    /// Make certificates with a local CA (DIR/tls/ca.pem), which clients trust through SSL_CERT_FILE
+    /// Serve a certificate of the authority's own CA (DIR/tls/ca.pem), which clients trust through SSL_CERT_FILE
     #[arg(long, env = "CLAVIGER_TLS_SELF_SIGNED", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     tls_self_signed: Option<bool>,
     /// Names and addresses the self-made certificate is for, besides localhost
@@ -80,6 +82,15 @@ pub(crate) struct Settings {
     /// Where to serve /healthz, /readyz and /metrics [default: nowhere]
     #[arg(long, env = "CLAVIGER_OBSERVE", value_name = "ADDR")]
     observe: Option<SocketAddr>,
+    /// What the authority is called in the tokens and certificates it issues [default: claviger]
+    #[arg(long, env = "CLAVIGER_NAME", value_name = "NAME")]
+    name: Option<String>,
+    /// How long a token that machines check by themselves lives, 1 to 60 [default: 5]
+    #[arg(long, env = "CLAVIGER_EXTERNAL_TOKEN_MINUTES", value_name = "MINUTES")]
+    external_token_minutes: Option<u16>,
+    /// At which age the keys that sign tokens get a successor; 0 for never by itself [default: 90]
+    #[arg(long, env = "CLAVIGER_ROTATE_KEYS_DAYS", value_name = "DAYS")]
+    rotate_keys_days: Option<u16>,
     /// What to log: error, warn, info, debug, trace, or a filter such as authority=debug [default: info]
     #[arg(long, env = "CLAVIGER_LOG", value_name = "FILTER")]
     log: Option<String>,
@@ -101,7 +112,8 @@ impl Settings {
         let Some(path) = self.config.clone() else { return Ok(self) };
         let file = read(&path)?;
         Ok(layered!(self, file, data listen tls_certificate tls_key tls_self_signed tls_names
-            tls_terminated_by_proxy trusted_proxies observe log log_format))
+            tls_terminated_by_proxy trusted_proxies observe name external_token_minutes rotate_keys_days
+            log log_format))
     }
 
     pub(crate) fn data(&self) -> DataDir {
@@ -120,6 +132,26 @@ impl Settings {
             tls_terminated_by_proxy: self.tls_terminated_by_proxy.unwrap_or(false),
             trusted_proxies: TrustedProxies::parse(proxies).context("--trusted-proxies")?,
             observe: self.observe,
+            signing: self.signing()?,
+        })
+    }
+
+    fn signing(&self) -> anyhow::Result<SigningOptions> {
+        let name = self.name.as_deref().unwrap_or(SigningOptions::NAME);
+        // It stands in certificates, whose names hold 64 characters; ours add a word and an id.
+        if name.is_empty() || name.len() > 40 || !name.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            bail!("--name: must be 1 to 40 printable ASCII characters");
+        }
+        let minutes = self.external_token_minutes.unwrap_or(SigningOptions::EXTERNAL_MINUTES);
+        let most = SigningOptions::MAX_EXTERNAL_MINUTES;
+        if !(1..=most).contains(&minutes) {
+            bail!("--external-token-minutes: must be 1 to {most}");
+        }
+        let days = self.rotate_keys_days.unwrap_or(SigningOptions::ROTATE_DAYS);
+        Ok(SigningOptions {
+            name: name.to_owned(),
+            external_lifetime: Duration::from_secs(60 * u64::from(minutes)),
+            rotate_after: (days > 0).then(|| Duration::from_secs(86_400 * u64::from(days))),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
-use domain::{Kind, Timestamp};
+use domain::{Kind, Refusal, Timestamp};
 use futures::Stream;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
@@ -16,7 +16,9 @@ use wire::convert::timestamp;
 
 use crate::data::DataDir;
 use crate::engine::Engine;
+use crate::failure::Failure;
 use crate::replay::ExportedLine;
+use crate::signing::{Purpose, Rotated, Rotation, rotate};
 
 /// The size of a piece of a file, in bytes.
 const CHUNK: usize = 1024 * 1024;
@@ -82,6 +84,21 @@ impl NodeService for Node {
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
+    async fn rotate_keys(
+        &self,
+        request: Request<pb::RotateKeysRequest>,
+    ) -> Result<Response<pb::RotateKeysResponse>, Status> {
+        let rotation = rotation(request.into_inner())?;
+        let rotated = rotate::rotate(&self.engine, "claviger rotate-keys", &rotation).await?;
+        let shown = |it: Rotated| pb::RotatedKey {
+            purpose: it.purpose.name().to_owned(),
+            id: it.id.to_string(),
+            signs_at: Some(timestamp(it.signs_at)),
+            older_count: it.older as u64,
+        };
+        Ok(Response::new(pb::RotateKeysResponse { keys: rotated.into_iter().map(shown).collect() }))
+    }
+
     async fn export_journal(
         &self,
         request: Request<pb::ExportJournalRequest>,
@@ -96,6 +113,24 @@ impl NodeService for Node {
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
+}
+
+/// Reads what is to be rotated; no purpose means all.
+fn rotation(request: pb::RotateKeysRequest) -> Result<Rotation, Failure> {
+    let pb::RotateKeysRequest { purposes, end_old_tokens, distrust_old_ca } = request;
+    let named = |(index, name): (usize, &String)| {
+        Purpose::named(name).ok_or_else(|| {
+            let rule = format!("must be one of {}", Purpose::names());
+            Failure::Refused(Refusal::invalid(format!("purposes[{index}]"), rule))
+        })
+    };
+    let mut wanted = purposes.iter().enumerate().map(named).collect::<Result<Vec<_>, _>>()?;
+    if wanted.is_empty() {
+        wanted = Purpose::ALL.to_vec();
+    }
+    wanted.sort_unstable();
+    wanted.dedup();
+    Ok(Rotation { purposes: wanted, end_old_tokens, distrust_old_ca })
 }
 
 /// A file that is gone when it is no longer needed, also if the caller went away.

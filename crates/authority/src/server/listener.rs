@@ -24,9 +24,12 @@ use super::browsers::ForBrowsers;
 use super::layer::{Gate, Gated, RequestIds, Sample};
 use super::methods::Methods;
 use super::tls::{Tls, TlsError, TlsSource};
+use super::web::Web;
 use super::{Options, observe, transport};
 use crate::authority::Authority;
+use crate::failure::Failure;
 use crate::rpc::{App, Node};
+use crate::signing::{Purpose, rotate, upkeep};
 use crate::usage::KEPT_DAYS;
 
 /// How often what was used is written.
@@ -63,6 +66,9 @@ pub enum ServeError {
     /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The keys for external tokens or the CA could not be made.
+    #[error("the authority's own keys could not be stored")]
+    Keys(#[source] Failure),
     /// Our own descriptors cannot be read: a broken build.
     #[error("this build is broken: its descriptors cannot be read")]
     Broken,
@@ -85,12 +91,15 @@ impl Listening {
         options: Options,
         stopped: watch::Receiver<bool>,
     ) -> Result<Self, ServeError> {
-        let Options { listen, tls, tls_terminated_by_proxy, trusted_proxies, observe } = options;
+        let Options { listen, tls, tls_terminated_by_proxy, trusted_proxies, observe, signing } = options;
         if tls == TlsSource::Off && !listen.ip().is_loopback() && !tls_terminated_by_proxy {
             return Err(ServeError::Plaintext(listen));
         }
         let engine = &authority.engine;
-        let tls = Tls::start(&tls, &authority.data)?;
+        engine.shared().signing.configure(signing);
+        // Made when they are first served: before that nobody can ask for what they sign.
+        rotate::ensure(engine, Purpose::ALL).await.map_err(ServeError::Keys)?;
+        let tls = Tls::start(&tls, &authority.data, engine)?;
         let (listener, address) = bind(listen).await?;
         let started_at = engine.shared().clock.now();
         let gate = Gate {
@@ -191,7 +200,8 @@ fn service(
         .expose_headers(Any)
         .max_age(Duration::from_secs(7_200));
     let gated = Gated(Arc::new(gate)).layer(routes);
-    Ok(ForBrowsers::new(&cors, tonic_web::GrpcWebLayer::new().layer(gated)))
+    let grpc = ForBrowsers::new(&cors, tonic_web::GrpcWebLayer::new().layer(gated));
+    Ok(Web::new(app.engine.clone(), grpc))
 }
 
 /// Accepts until the server stops, then waits for the connections.
@@ -264,6 +274,15 @@ async fn keep_up(engine: crate::engine::Engine) {
         let shared = engine.shared();
         if let Err(error) = shared.usage.flush(engine.journal()).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "uses are not written; they are kept");
+        }
+        // A restored state is left as it is until somebody has confirmed it.
+        if engine.confirmed()
+            && let Err(error) = upkeep::keep_up(&engine).await
+        {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the authority's own keys are not renewed"
+            );
         }
         let today = shared.clock.now().day();
         if today != day {

@@ -2,7 +2,7 @@
 //!
 //! One port speaks everything: gRPC over HTTP/2 with prior knowledge or ALPN, and gRPC-Web over HTTP/1.1 and
 //! HTTP/2 with CORS. A call passes, from the outside in: CORS (browsers only), gRPC-Web, [`layer`] (request id, credential,
-//! counters), and the routes of `rpc`.
+//! counters), and the routes of `rpc`. Beside all that, [`web`] answers plain HTTP on a few paths.
 
 mod addresses;
 mod browsers;
@@ -12,6 +12,7 @@ mod methods;
 mod observe;
 mod tls;
 mod transport;
+mod web;
 
 pub use addresses::TrustedProxies;
 pub use listener::{Listening, ServeError};
@@ -22,6 +23,7 @@ use std::net::SocketAddr;
 use tokio::sync::watch;
 
 use crate::authority::Authority;
+use crate::signing::SigningOptions;
 
 /// How the authority is to be reached.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub struct Options {
     pub trusted_proxies: TrustedProxies,
     /// Where health and figures are served; nowhere if absent.
     pub observe: Option<SocketAddr>,
+    /// How the authority's own keys are used and renewed.
+    pub signing: SigningOptions,
 }
 
 /// A server that listens. It serves until it is told to stop.

@@ -7,10 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::RwLock;
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose,
-};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
@@ -19,6 +15,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use crate::data::{DataDir, write_private};
+use crate::engine::Engine;
+use crate::signing::SigningError;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -36,7 +34,7 @@ pub enum TlsSource {
         /// The private key.
         key: PathBuf,
     },
-    /// Made here, by a local CA that clients are told to trust.
+    /// Issued by the authority's own CA, which clients are told to trust.
     SelfSigned {
         /// The names and addresses it is for, besides localhost.
         names: Vec<String>,
@@ -68,9 +66,9 @@ pub enum TlsError {
     /// The certificate and the key do not belong together, or cannot be used.
     #[error("the certificate and its key cannot be used together")]
     Unusable(#[source] rustls::Error),
-    /// A certificate could not be made.
-    #[error("a certificate could not be made")]
-    Making(#[source] rcgen::Error),
+    /// A certificate could not be issued.
+    #[error("the authority could not issue a certificate to itself")]
+    Issuing(#[from] SigningError),
 }
 
 /// A certificate that is looked up anew on each handshake.
@@ -87,23 +85,30 @@ impl ResolvesServerCert for Current {
 #[derive(Clone, Debug)]
 pub(super) struct Tls {
     pub(super) config: Arc<ServerConfig>,
-    /// The local CA, if we made it.
+    /// The authority's own CA, if it issued the certificate.
     pub(super) ca: Option<PathBuf>,
 }
 
 impl Tls {
     /// Prepares TLS, and keeps the certificate as new as its files.
-    pub(super) fn start(source: &TlsSource, data: &DataDir) -> Result<Option<Self>, TlsError> {
-        let (certificate, key, ca) = match source {
+    pub(super) fn start(
+        source: &TlsSource,
+        data: &DataDir,
+        engine: &Engine,
+    ) -> Result<Option<Self>, TlsError> {
+        let (certificate, key, own) = match source {
             TlsSource::Off => return Ok(None),
             TlsSource::Files { certificate, key } => (certificate.clone(), key.clone(), None),
             TlsSource::SelfSigned { names } => {
-                let ca = make_certificates(&data.tls(), names)?;
-                (data.tls().join("server.pem"), data.tls().join("server.key"), Some(ca))
+                let folder = data.tls();
+                let own = OwnCertificate { engine: engine.clone(), names: all_names(names), folder };
+                own.write()?;
+                (own.folder.join("server.pem"), own.folder.join("server.key"), Some(own))
             }
         };
+        let ca = own.as_ref().map(OwnCertificate::ca);
         let current = Arc::new(Current(RwLock::new(load(&certificate, &key)?)));
-        tokio::spawn(reload(Arc::clone(&current), certificate, key));
+        tokio::spawn(reload(Arc::clone(&current), certificate, key, own));
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -132,10 +137,17 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 }
 
 /// Takes over changed files. Files that cannot be used are said so, and the certificate before them serves on.
-async fn reload(current: Arc<Current>, certificate: PathBuf, key: PathBuf) {
+async fn reload(current: Arc<Current>, certificate: PathBuf, key: PathBuf, own: Option<OwnCertificate>) {
     let mut seen = changed_at(&certificate, &key);
     loop {
         tokio::time::sleep(LOOK).await;
+        if let Some(Err(error)) = own.as_ref().map(OwnCertificate::write) {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(
+                error,
+                "the authority's own certificate is not renewed; the one before it serves on"
+            );
+        }
         let now = changed_at(&certificate, &key);
         if now == seen {
             continue;
@@ -158,50 +170,43 @@ fn changed_at(certificate: &Path, key: &Path) -> [Option<SystemTime>; 2] {
     [certificate, key].map(|path| fs::metadata(path).and_then(|it| it.modified()).ok())
 }
 
-/// Makes a local CA once, and a certificate for this start, and tells where the CA's certificate is.
-fn make_certificates(folder: &Path, names: &[String]) -> Result<PathBuf, TlsError> {
-    DataDir::new(folder).create().map_err(|source| failed("make", folder, source))?;
-    let (ca_certificate, ca_key) = (folder.join("ca.pem"), folder.join("ca.key"));
-    if !ca_certificate.exists() || !ca_key.exists() {
-        let key = KeyPair::generate().map_err(TlsError::Making)?;
-        let ca = ca_params().self_signed(&key).map_err(TlsError::Making)?;
-        write(&ca_key, &key.serialize_pem())?;
-        write(&ca_certificate, &ca.pem())?;
+/// A certificate of the authority for itself, in files: clients are told to trust one of them, and the others are what
+/// an administrator looks for.
+struct OwnCertificate {
+    engine: Engine,
+    names: Vec<String>,
+    folder: PathBuf,
+}
+
+impl OwnCertificate {
+    fn ca(&self) -> PathBuf {
+        self.folder.join("ca.pem")
     }
-    let not_pem = |what| move |_| TlsError::NotPem { path: ca_key.clone(), what };
-    let text = String::from_utf8(read(&folder.join("ca.key"))?).unwrap_or_default();
-    let signer = KeyPair::from_pem(&text).map_err(not_pem("private key"))?;
-    let issuer = Issuer::new(ca_params(), signer);
-    let key = KeyPair::generate().map_err(TlsError::Making)?;
-    let mut all: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
-    all.extend(
-        names.iter().filter(|name| !matches!(name.as_str(), "localhost" | "127.0.0.1" | "::1")).cloned(),
-    );
-    let mut params = CertificateParams::new(all).map_err(TlsError::Making)?;
-    params.distinguished_name = called("Claviger");
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
-    let certificate = params.signed_by(&key, &issuer).map_err(TlsError::Making)?;
-    write(&folder.join("server.key"), &key.serialize_pem())?;
-    write(&folder.join("server.pem"), &certificate.pem())?;
-    Ok(ca_certificate)
+
+    /// Writes what has changed: all of it at a start, the CA's file when there is a new CA, the certificate when it
+    /// is time to renew it.
+    fn write(&self) -> Result<(), TlsError> {
+        let shared = self.engine.shared();
+        let now = shared.clock.now();
+        let issued = shared.signing.certificate_for(&self.names, now)?;
+        DataDir::new(&self.folder).create().map_err(|source| failed("make", &self.folder, source))?;
+        write(&self.ca(), &shared.signing.ca_bundle(now))?;
+        write(&self.folder.join("server.key"), &issued.key)?;
+        write(&self.folder.join("server.pem"), &issued.chain)
+    }
 }
 
-fn ca_params() -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = called("Claviger local CA");
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params
-}
-
-fn called(name: &str) -> DistinguishedName {
-    let mut called = DistinguishedName::new();
-    called.push(DnType::CommonName, name);
-    called
+/// The names and addresses of this computer to itself, then those that were asked for.
+fn all_names(asked: &[String]) -> Vec<String> {
+    const OWN: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+    let others = asked.iter().map(String::as_str).filter(|name| !OWN.contains(name));
+    OWN.into_iter().chain(others).map(str::to_owned).collect()
 }
 
 fn write(path: &Path, pem: &str) -> Result<(), TlsError> {
+    if fs::read(path).is_ok_and(|there| there == pem.as_bytes()) {
+        return Ok(());
+    }
     write_private(path, pem.as_bytes()).map_err(|source| failed("write", path, source))
 }
 

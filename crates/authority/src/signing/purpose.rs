@@ -9,11 +9,15 @@ pub enum Purpose {
     TokenMac,
     /// Sealing what the authority must be able to read again.
     Sealing,
+    /// The signature of tokens that machines check by themselves.
+    ExternalJwt,
+    /// The certificates that the authority issues.
+    AuthorityCa,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::TokenMac, Self::Sealing];
+    pub const ALL: &'static [Self] = &[Self::TokenMac, Self::Sealing, Self::ExternalJwt, Self::AuthorityCa];
 
     /// The word under which it is stored.
     #[must_use]
@@ -21,6 +25,8 @@ impl Purpose {
         match self {
             Self::TokenMac => "token-mac",
             Self::Sealing => "sealing",
+            Self::ExternalJwt => "external-jwt",
+            Self::AuthorityCa => "authority-ca",
         }
     }
 
@@ -28,6 +34,13 @@ impl Purpose {
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|purpose| purpose.name() == name)
+    }
+
+    /// All names, for people.
+    #[must_use]
+    pub fn names() -> String {
+        let names: Vec<_> = Self::ALL.iter().map(|purpose| purpose.name()).collect();
+        names.join(", ")
     }
 
     /// How long a new key of this purpose is known before it signs.
@@ -39,6 +52,11 @@ impl Purpose {
             Self::TokenMac => Duration::from_secs(60),
             // Whoever knows of a sealed document has read the journal past the key that sealed it.
             Self::Sealing => Duration::ZERO,
+            // A machine hears of it with its configuration, seconds after the authority tells it; ten minutes also
+            // do for one that was restarting, and leave room to tell a fleet bit by bit.
+            Self::ExternalJwt => Duration::from_secs(600),
+            // People carry it to clients by hand.
+            Self::AuthorityCa => Duration::from_secs(30 * 86_400),
         }
     }
 }

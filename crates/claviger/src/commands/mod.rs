@@ -2,11 +2,13 @@
 
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod exchange_master_key;
 pub(crate) mod export_journal;
 pub(crate) mod init;
 pub(crate) mod quickstart;
 pub(crate) mod recover;
 pub(crate) mod restore;
+pub(crate) mod rotate_keys;
 pub(crate) mod serve;
 pub(crate) mod status;
 

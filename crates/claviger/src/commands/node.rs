@@ -23,6 +23,11 @@ pub(super) async fn connect(data: &DataDir) -> anyhow::Result<NodeServiceClient<
     Ok(NodeServiceClient::new(channel).max_decoding_message_size(32 * 1024 * 1024))
 }
 
+/// What the authority said to a call, without the protocol's words around it.
+pub(super) fn said(status: &tonic::Status) -> anyhow::Error {
+    anyhow::anyhow!("{}", status.message())
+}
+
 async fn open(socket: PathBuf) -> io::Result<TokioIo<UnixStream>> {
     Ok(TokioIo::new(UnixStream::connect(socket).await?))
 }
