@@ -169,7 +169,7 @@ def test_what_is_kept_for_tls_is_nobody_elses_to_read(secure: Quickstart) -> Non
     folder = secure.server.data / "tls"
     assert folder.stat().st_mode & 0o777 == 0o700
     files = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
-    assert files == dict.fromkeys(["ca.key", "ca.pem", "server.key", "server.pem"], 0o600)
+    assert files == dict.fromkeys(["ca.pem", "server.key", "server.pem"], 0o600)
 
 
 async def test_the_ca_stays_when_the_server_is_started_again(new_server: StartServer) -> None:

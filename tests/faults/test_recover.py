@@ -295,8 +295,8 @@ def test_a_damaged_database_is_said(victim: Victim, fleet: Quickstart) -> None:
     [
         ("DELETE FROM journal WHERE seq = 1", "entry 1 is missing"),
         (
-            "UPDATE journal SET entry = replace(entry, 'My organization', 'Yours') WHERE seq = 2",
-            "entry 2 does not follow",
+            "UPDATE journal SET entry = replace(entry, 'My organization', 'Yours') WHERE entry LIKE '%My organization%'",
+            "does not follow",
         ),
         ("UPDATE journal SET at = at + 1 WHERE seq = 1", "entry 1 does not follow"),
         ("UPDATE record SET seq = 99 WHERE kind = 'location'", "names entry 99, which is not in the journal"),
