@@ -62,6 +62,12 @@ CREATE TABLE latest (
     detail  TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE trace (
+    subject TEXT    NOT NULL,
+    seq     INTEGER NOT NULL,
+    PRIMARY KEY (subject, seq)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE note (
     name  TEXT NOT NULL PRIMARY KEY,
     value TEXT NOT NULL

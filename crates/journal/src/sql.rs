@@ -68,6 +68,19 @@ pub(crate) const FORGET_TALLIES_OF: &str = "DELETE FROM tally WHERE subject = ";
 /// One parameter: the subject.
 pub(crate) const FORGET_LATEST_OF: &str = "DELETE FROM latest WHERE subject = ";
 
+/// Takes rows of two columns; ends with [`ADD_TRACES_END`].
+pub(crate) const ADD_TRACES: &str = "INSERT INTO trace (subject, seq)";
+/// Ends [`ADD_TRACES`]. A batch may be given twice.
+pub(crate) const ADD_TRACES_END: &str = " ON CONFLICT (subject, seq) DO NOTHING";
+/// `$1`: subject; `$2`, `$3`: numbers between which, neither included; `$4`: how many at most.
+pub(crate) const TRACE_FORWARD: &str = "SELECT seq FROM trace \
+     WHERE subject = $1 AND seq > $2 AND seq < $3 ORDER BY seq LIMIT $4";
+/// As [`TRACE_FORWARD`], the other way round.
+pub(crate) const TRACE_BACKWARD: &str = "SELECT seq FROM trace \
+     WHERE subject = $1 AND seq > $2 AND seq < $3 ORDER BY seq DESC LIMIT $4";
+/// One parameter: the number after which nothing is kept.
+pub(crate) const FORGET_TRACES_AFTER: &str = "DELETE FROM trace WHERE seq > ";
+
 /// `$1`: name.
 pub(crate) const NOTE: &str = "SELECT value FROM note WHERE name = $1";
 /// Takes one row of two columns; ends with [`PUT_NOTE_END`].
@@ -106,6 +119,8 @@ mod tests {
             ENTRIES_AFTER.to_owned(),
             DOCUMENT.to_owned(),
             TALLIES.to_owned(),
+            TRACE_FORWARD.to_owned(),
+            TRACE_BACKWARD.to_owned(),
             NOTE.to_owned(),
             format!("{DELETE_RECORDS}{keys}"),
             format!("{DELETE_DOCUMENTS}{keys}"),
@@ -123,7 +138,9 @@ mod tests {
     async fn nothing_is_sorted() {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::open(&folder.path().join("journal.db"), Options::default()).await.unwrap();
-        for text in [HEAD, ENTRIES_FROM, ENTRIES_AFTER, RECORDS, TALLIES, LATEST, RECORD_WITHOUT_ENTRY] {
+        let journals = [HEAD, ENTRIES_FROM, ENTRIES_AFTER, RECORDS, RECORD_WITHOUT_ENTRY];
+        let besides = [TALLIES, LATEST, TRACE_FORWARD, TRACE_BACKWARD];
+        for text in journals.into_iter().chain(besides) {
             let plan = plan(&journal, text).await;
             assert!(!plan.contains("TEMP B-TREE"), "{text}: {plan}");
         }

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use journal::{Journal, Latest, NewEntry, Options, Tally};
+use journal::{Between, Direction, Journal, Latest, NewEntry, Options, Tally};
 
 use crate::{
     ground::{Ground, SqliteFile},
@@ -26,6 +26,9 @@ async fn schema_1_opens() {
     assert_eq!(journal.document("config", "arm").await.unwrap(), Some(b"\x00\xff".to_vec()));
     let tally = Tally { subject: "key".to_owned(), day: 20_000, label: "read".to_owned(), count: 5 };
     assert_eq!(journal.tallies("key", 0, 30_000).await.unwrap(), [tally]);
+    let between = Between { after: 0, before: u64::MAX };
+    assert_eq!(journal.trace("apple", between, 9, Direction::Forward).await.unwrap(), [1, 3]);
+    assert_eq!(journal.traced().await.unwrap(), 3);
     assert_eq!(journal.note("restored").await.unwrap().as_deref(), Some("no"));
     assert_eq!(commit(&journal, vec![entry(4)]).await[0].seq, 4);
 }
@@ -44,6 +47,7 @@ async fn make() {
     let tally = Tally { subject: "key".to_owned(), day: 20_000, label: "read".to_owned(), count: 5 };
     let latest = Latest { subject: "key".to_owned(), at: 7, detail: "{}".to_owned() };
     journal.add_tallies(&[tally], &[latest]).await.unwrap();
+    journal.add_traces(&[("apple".to_owned(), 1), ("apple".to_owned(), 3)], 3).await.unwrap();
     journal.set_note("restored", Some("no")).await.unwrap();
     journal.close().await.unwrap();
 }

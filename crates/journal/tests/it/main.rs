@@ -32,6 +32,7 @@ macro_rules! behaviours {
             verify: a_whole_journal, an_edited_body, an_edited_time, an_edited_hash, a_deleted_entry,
                 the_first_entry_deleted, a_record_of_no_entry, a_document_of_no_entry, an_end_cut_off_while_open,
                 an_end_cut_off_while_closed, a_history_written_anew;
+            traces: subjects_lead_to_entries, a_batch_given_twice, what_is_ahead_is_forgotten;
             usage: counts_add_up, days_are_a_range, the_newest_time_stays, old_days_are_forgotten,
                 a_subject_is_forgotten, a_count_out_of_range, notes;
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod chain;
 pub(crate) mod records;
+pub(crate) mod traces;
 pub(crate) mod trouble;
 pub(crate) mod turns;
 pub(crate) mod usage;
