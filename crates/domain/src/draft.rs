@@ -29,6 +29,11 @@ impl Overlay {
             self.changed.insert(change.id(), after);
         }
     }
+
+    /// Takes in one record as it was once, or that it was gone.
+    pub(crate) fn set(&mut self, id: RecordId, after: Option<Record>) {
+        self.changed.insert(id, after);
+    }
 }
 
 /// The state with an overlay on it.

@@ -11,10 +11,11 @@
 //! 3. [`verify`] and [`authorize`]: who is calling, and may they? The answer is a [`Permit`], not a boolean.
 //! 4. [`command`]: the changes. Each is one type with one `decide`; what it returns is an [`Entry`], and an
 //!    entry can only be made from a permit.
-//! 5. [`query`]: the reads, under the same rule.
+//! 5. [`query`]: the reads, under the same rule; [`audit`]: what was changed, and who sees what of it.
 //!
 //! What this crate will never know: a database, a socket, a protobuf message.
 
+pub mod audit;
 mod authorize;
 pub mod command;
 mod document;

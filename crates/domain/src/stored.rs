@@ -468,14 +468,14 @@ fn read_record(kind: Kind, reader: &Reader<'_>) -> Result<Record, StoredError> {
     })
 }
 
-struct Reader<'a> {
-    what: &'a str,
-    id: &'a str,
-    value: &'a str,
+pub(crate) struct Reader<'a> {
+    pub(crate) what: &'a str,
+    pub(crate) id: &'a str,
+    pub(crate) value: &'a str,
 }
 
 impl Reader<'_> {
-    fn read<'de, T: Deserialize<'de>>(&'de self) -> Result<T, StoredError> {
+    pub(crate) fn read<'de, T: Deserialize<'de>>(&'de self) -> Result<T, StoredError> {
         serde_json::from_str(self.value).map_err(|source| match self.newer() {
             Some(version) => self.refuse(version),
             None => StoredError::Malformed { what: self.what.to_owned(), id: self.id.to_owned(), source },
@@ -492,7 +492,7 @@ impl Reader<'_> {
         (found.v > VERSION).then_some(found.v)
     }
 
-    fn version(&self, version: u32) -> Result<(), StoredError> {
+    pub(crate) fn version(&self, version: u32) -> Result<(), StoredError> {
         if version > VERSION { Err(self.refuse(version)) } else { Ok(()) }
     }
 
@@ -563,7 +563,7 @@ impl Recorded {
     }
 }
 
-fn decode_id(kind: &str, id: &str) -> Result<RecordId, StoredError> {
+pub(crate) fn decode_id(kind: &str, id: &str) -> Result<RecordId, StoredError> {
     let malformed = |error: crate::id::InvalidId| StoredError::Malformed {
         what: kind.to_owned(),
         id: id.to_owned(),

@@ -18,7 +18,7 @@ pub(crate) const PUBLIC: usize = 36;
 
 /// Permission, then `Y` or `-` for owner and operator of an organization, a location, a machine.
 #[rustfmt::skip]
-pub(crate) const MATRIX: [(&str, &str); 49] = [
+pub(crate) const MATRIX: [(&str, &str); 50] = [
     ("read_organization",                  "Y Y - - - -"),
     ("write_organization",                 "Y - - - - -"),
     ("read_fragment",                      "Y - Y - Y -"),
@@ -82,6 +82,8 @@ pub(crate) const MATRIX: [(&str, &str); 49] = [
     ("manage_members",                     "Y - Y - Y -"),
     // Managing keys is granting permission: owners of what the keys reach, operators never.
     ("manage_keys",                        "Y - Y - Y -"),
+    // What happened to what one owns.
+    ("read_audit",                         "Y - Y - Y -"),
 ];
 
 /// "Organization-level facts": whoever has these through a location or a machine has them on its organization.
