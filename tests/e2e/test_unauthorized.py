@@ -65,6 +65,7 @@ def of_machine(t: Target, role: str) -> dict[str, str]:
 
 KEYS = "claviger.v1.KeyService"
 IDENTITY = "claviger.v1.IdentityService"
+AUDIT = "claviger.v1.AuditService"
 
 # A request for every method, which an owner of the organization may make.
 REQUESTS: dict[str, Callable[[Target], dict[str, Any]]] = {
@@ -122,6 +123,9 @@ REQUESTS: dict[str, Callable[[Target], dict[str, Any]]] = {
     f"{KEYS}/ListManagers": lambda t: {"resource": {"type": "RESOURCE_TYPE_MACHINE", "id": t.machine}},
     f"{IDENTITY}/GetIdentity": lambda t: {},
     f"{IDENTITY}/WatchIdentity": lambda t: {},
+    f"{AUDIT}/ListEntries": lambda t: {"organization_id": t.organization},
+    f"{AUDIT}/FollowEntries": lambda t: {"organization_id": t.organization, "after_seq": 0},
+    f"{AUDIT}/ExportEntries": lambda t: {"organization_id": t.organization},
 }
 
 # How the owner's own request ends where it is not simply done.

@@ -16,6 +16,7 @@ use crate::mark::{Mark, MarkError};
 use crate::master::{MasterKey, MasterKeyError};
 use crate::signing::{Purpose, Signing, SigningError, exchange, rotate};
 use crate::store::{self, LoadError};
+use crate::trail::Trail;
 use crate::unconfirmed::{self, Unconfirmed};
 use crate::usage::Usage;
 
@@ -28,6 +29,7 @@ pub struct Authority {
     /// Why keys are not accepted, if they are not.
     pub unconfirmed: Option<Unconfirmed>,
     writer: JoinHandle<()>,
+    indexing: JoinHandle<()>,
 }
 
 /// Why an authority could not be started.
@@ -138,6 +140,7 @@ impl Authority {
         clock.at_least(store::newest_time(&journal).await?);
         let state = store::load(&journal).await?;
         let usage = Usage::load(&journal).await?;
+        let trail = Trail::load(&journal).await?;
         let head = journal.head();
         let (mark, said) = Mark::open(&data.mark(), head)?;
         let unconfirmed = unconfirmed::unconfirmed(&journal, said).await?;
@@ -154,7 +157,8 @@ impl Authority {
             SigningKeys::Keep | SigningKeys::EndTokens => Signing::open(master, &state)?,
             SigningKeys::Replace => Signing::without_keys(master)?,
         };
-        let (engine, writer) = Engine::start(journal, state, mark, clock, unconfirmed.is_none(), usage, keys);
+        let (engine, writer) =
+            Engine::start(journal, state, mark, clock, unconfirmed.is_none(), usage, keys, trail);
         let renewed = match signing {
             SigningKeys::Keep => &[][..],
             SigningKeys::EndTokens => &[Purpose::TokenMac],
@@ -165,15 +169,20 @@ impl Authority {
         }
         // What sealing and tokens need is there from the beginning.
         rotate::ensure(&engine, &[Purpose::TokenMac, Purpose::Sealing]).await.map_err(StartError::Keys)?;
-        Ok(Self { data, engine, unconfirmed, writer })
+        let indexing = engine.keep_trail();
+        Ok(Self { data, engine, unconfirmed, writer, indexing })
     }
 
     /// Finishes what is queued, writes what was gathered, and closes the journal.
     pub async fn close(self) {
-        let Self { engine, writer, .. } = self;
+        let Self { engine, writer, indexing, .. } = self;
         engine.stop();
         if let Err(error) = writer.await {
             tracing::error!(%error, "the writer ended badly");
+        }
+        engine.shared().trail.stop();
+        if let Err(error) = indexing.await {
+            tracing::error!(%error, "the index of the audit log ended badly");
         }
         if let Err(error) = engine.shared().usage.flush(engine.journal()).await {
             tracing::error!(error = &error as &dyn std::error::Error, "the last uses were not written");

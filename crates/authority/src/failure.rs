@@ -23,6 +23,12 @@ pub enum Failure {
     /// The change was sent to the disk, and the disk did not say whether it has it.
     #[error("it is not known whether the change was written: look before you repeat it")]
     OutcomeUnknown,
+    /// The index of the audit log is behind the journal.
+    #[error("the index of the audit log is being caught up: try again in a moment")]
+    Indexing,
+    /// What the caller sees has become other while they were being told.
+    #[error("what this credential may see has changed: follow again after the last entry that was received")]
+    Narrowed,
     /// Something is wrong with the authority, not with the call.
     #[error("{0}")]
     Internal(&'static str),
@@ -41,7 +47,10 @@ impl From<Failure> for Status {
                 return status;
             }
             Failure::Busy => Code::ResourceExhausted,
-            Failure::Stopping | Failure::NotWritten | Failure::OutcomeUnknown => Code::Unavailable,
+            Failure::Stopping | Failure::NotWritten | Failure::OutcomeUnknown | Failure::Indexing => {
+                Code::Unavailable
+            }
+            Failure::Narrowed => Code::Aborted,
             Failure::Internal(_) => Code::Internal,
             Failure::Malformed(_) => Code::InvalidArgument,
         };

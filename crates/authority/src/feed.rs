@@ -18,6 +18,8 @@ use tonic::Status;
 struct Slot<T> {
     newest: Option<T>,
     end: Option<Status>,
+    /// Nothing comes after what is there.
+    finished: bool,
 }
 
 #[derive(Debug)]
@@ -25,6 +27,8 @@ struct Shared<T> {
     slot: Mutex<Slot<T>>,
     reader: AtomicWaker,
     left: Notify,
+    /// The slot is empty again.
+    taken: Notify,
 }
 
 /// The side that knows.
@@ -40,8 +44,9 @@ pub(crate) struct Reader<T, F> {
 
 /// Both sides. `may_read` says, at the moment something is handed out, whether it still may be.
 pub(crate) fn feed<T, F: Fn() -> Result<(), Status>>(may_read: F) -> (Writer<T>, Reader<T, F>) {
-    let slot = Mutex::new(Slot { newest: None, end: None });
-    let shared = Arc::new(Shared { slot, reader: AtomicWaker::new(), left: Notify::new() });
+    let slot = Mutex::new(Slot { newest: None, end: None, finished: false });
+    let shared =
+        Arc::new(Shared { slot, reader: AtomicWaker::new(), left: Notify::new(), taken: Notify::new() });
     (Writer(Arc::clone(&shared)), Reader { shared, may_read, ended: false })
 }
 
@@ -54,8 +59,26 @@ impl<T> Writer<T> {
 
     /// It is over, and whatever was not read yet is not to be read any more.
     pub(crate) fn end(&self, status: Status) {
-        *self.0.slot.lock() = Slot { newest: None, end: Some(status) };
+        *self.0.slot.lock() = Slot { newest: None, end: Some(status), finished: false };
         self.0.reader.wake();
+    }
+
+    /// It is over once what is there was read.
+    pub(crate) fn finish(&self) {
+        self.0.slot.lock().finished = true;
+        self.0.reader.wake();
+    }
+
+    /// Waits until what was put is read. For what must not be passed over.
+    pub(crate) async fn taken(&self) {
+        loop {
+            // One reader, one writer: a permit that is left over costs another look.
+            let taken = self.0.taken.notified();
+            if self.0.slot.lock().newest.is_none() {
+                return;
+            }
+            taken.await;
+        }
     }
 
     /// Waits until the reader is gone.
@@ -73,14 +96,21 @@ impl<T, F: Fn() -> Result<(), Status> + Unpin> Stream for Reader<T, F> {
         }
         // Registered before looking, so that nothing between the two is missed.
         self.shared.reader.register(context.waker());
-        let (newest, end) = {
+        let (newest, end, finished) = {
             let mut slot = self.shared.slot.lock();
-            (slot.newest.take(), slot.end.take())
+            (slot.newest.take(), slot.end.take(), slot.finished)
         };
         let item = match (end, newest) {
             (Some(status), _) => Err(status),
+            (None, None) if finished => {
+                self.ended = true;
+                return Poll::Ready(None);
+            }
             (None, None) => return Poll::Pending,
-            (None, Some(newest)) => (self.may_read)().map(|()| newest),
+            (None, Some(newest)) => {
+                self.shared.taken.notify_one();
+                (self.may_read)().map(|()| newest)
+            }
         };
         self.ended = item.is_err();
         Poll::Ready(Some(item))
@@ -109,6 +139,22 @@ mod tests {
         writer.end(Status::unauthenticated("over"));
         assert!(reader.next().await.unwrap().is_err());
         assert!(reader.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_must_not_be_passed_over_is_waited_for() {
+        let (writer, mut reader) = feed(|| Ok(()));
+        let sent = tokio::spawn(async move {
+            for number in 0..100 {
+                writer.taken().await;
+                writer.put(number);
+            }
+            writer.finish();
+        });
+        let read: Vec<i32> = reader.by_ref().map(Result::unwrap).collect().await;
+        assert!(read.into_iter().eq(0..100));
+        assert!(reader.next().await.is_none());
+        sent.await.unwrap();
     }
 
     #[tokio::test]

@@ -27,6 +27,7 @@ pub mod server;
 pub mod signing;
 mod store;
 mod streams;
+mod trail;
 mod unconfirmed;
 mod usage;
 

@@ -100,7 +100,11 @@ mod tests {
     /// Fields with a telling name that hold no secret.
     const NOT_SECRET: &[&str] = &[
         "claviger.v1.Actor.key_id",
+        "claviger.v1.EntryFilter.actor_key_id",
+        "claviger.v1.EntryFilter.key_id",
         "claviger.v1.KeyFilter.creator_key_id",
+        "claviger.v1.ListEntriesRequest.page_token",
+        "claviger.v1.ListEntriesResponse.next_page_token",
         "claviger.v1.ListKeysRequest.page_token",
         "claviger.v1.ListKeysResponse.next_page_token",
         "claviger.v1.Manager.key_id",

@@ -72,6 +72,7 @@ mod tests {
         let mut generated = [
             name(None::<proto::rpc::v1::auth_service_server::AuthServiceServer<()>>),
             name(None::<viam::app::v1::app_service_server::AppServiceServer<()>>),
+            name(None::<claviger::v1::audit_service_server::AuditServiceServer<()>>),
             name(None::<claviger::v1::identity_service_server::IdentityServiceServer<()>>),
             name(None::<claviger::v1::key_service_server::KeyServiceServer<()>>),
             name(None::<claviger::v1::node_service_server::NodeServiceServer<()>>),

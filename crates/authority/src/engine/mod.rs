@@ -26,6 +26,7 @@ use crate::mark::Mark;
 use crate::metrics::Metrics;
 use crate::signing::Signing;
 use crate::streams::Streams;
+use crate::trail::{self, Trail};
 use crate::usage::Usage;
 
 use job::{Ask, Job};
@@ -46,6 +47,8 @@ pub struct Shared {
     pub signing: Signing,
     /// Who used what.
     pub usage: Usage,
+    /// Which entries concern what.
+    pub(crate) trail: Trail,
     /// The server streams that must end when their right does.
     pub streams: Streams,
     /// What is counted.
@@ -70,13 +73,15 @@ impl Engine {
         confirmed: bool,
         usage: Usage,
         signing: Signing,
+        trail: Trail,
     ) -> (Self, JoinHandle<()>) {
         let metrics = Metrics::new();
         let streams = Streams::new();
         let confirmed = AtomicBool::new(confirmed);
         let state = RwLock::new(state);
         let stopping = Notify::new();
-        let shared = Arc::new(Shared { state, clock, confirmed, stopping, signing, usage, streams, metrics });
+        let shared =
+            Arc::new(Shared { state, clock, confirmed, stopping, signing, usage, trail, streams, metrics });
         let journal = Arc::new(journal);
         let (queue, jobs) = mpsc::channel(QUEUE);
         let writer = writer::Writer { shared: Arc::clone(&shared), journal: Arc::clone(&journal), mark };
@@ -88,6 +93,11 @@ impl Engine {
     #[must_use]
     pub fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// Starts the task that writes the index of the audit log; [`Trail::stop`] ends it.
+    pub(crate) fn keep_trail(&self) -> JoinHandle<()> {
+        tokio::spawn(trail::keep(Arc::clone(&self.shared), Arc::clone(&self.journal)))
     }
 
     /// The journal, for what is neither a check nor a change: backups, usage, the audit log.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use domain::{Change, Draft, Entry, Kind, Overlay, Recorded, StoredError, Timestamp};
+use domain::audit::{About, Subjects};
+use domain::{Change, Draft, Entry, Kind, Overlay, Recorded, State, StoredError, Timestamp};
 use getrandom::SysRng;
 use journal::{CommitError, Head, Journal, Turn};
 use rand_core::UnwrapErr;
@@ -22,6 +23,13 @@ pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) journal: Arc<Journal>,
     pub(super) mark: Option<Mark>,
+}
+
+/// What a turn is to write, and what each entry concerns.
+#[derive(Default)]
+struct Decided {
+    entries: Vec<Entry>,
+    subjects: Vec<Subjects>,
 }
 
 /// Why a batch was not written.
@@ -58,9 +66,9 @@ impl Writer {
                 return jobs.for_each(|job| job.fail(failure.clone()));
             }
         };
-        let (entries, tells) = self.decide(jobs);
-        match self.commit(turn, &entries).await {
-            Ok(()) => self.finish(&entries, tells),
+        let (decided, tells) = self.decide(jobs);
+        match self.commit(turn, &decided.entries).await {
+            Ok(heads) => self.finish(decided, &heads, tells),
             Err(error) => {
                 // The draft is gone already: it was never more than an overlay.
                 let failure = log_failure(&error);
@@ -82,35 +90,34 @@ impl Writer {
     }
 
     /// Decides each on the state with the changes of those before it.
-    fn decide(&self, jobs: impl Iterator<Item = Box<dyn Job>>) -> (Vec<Entry>, Vec<Tell>) {
+    fn decide(&self, jobs: impl Iterator<Item = Box<dyn Job>>) -> (Decided, Vec<Tell>) {
         let mut rng = UnwrapErr(SysRng);
         let mut overlay = Overlay::default();
-        let (mut entries, mut tells) = (Vec::new(), Vec::new());
+        let (mut decided, mut tells) = (Decided::default(), Vec::new());
         for job in jobs {
             // The lock is taken anew for each: checks go on between two decisions.
             let state = self.shared.state.read();
             let now = self.shared.clock.now();
             let (entry, tell) = job.decide(&Draft::new(&state, &overlay), now, &mut rng);
-            drop(state);
             tells.push(tell);
             if let Some(entry) = entry {
-                overlay.apply(&entry);
-                entries.push(entry);
+                decided.subjects.push(lay_over(&state, &mut overlay, &entry));
+                decided.entries.push(entry);
             }
         }
-        (entries, tells)
+        (decided, tells)
     }
 
-    async fn commit(&self, turn: Turn<'_>, entries: &[Entry]) -> Result<(), BatchError> {
+    async fn commit(&self, turn: Turn<'_>, entries: &[Entry]) -> Result<Vec<Head>, BatchError> {
         if entries.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let new = entries.iter().map(store::encode).collect::<Result<Vec<_>, _>>()?;
         let started = Instant::now();
         let heads = turn.commit(new).await?;
         self.shared.metrics.committed(entries.len(), started.elapsed());
         self.advance_mark(heads.last().copied());
-        Ok(())
+        Ok(heads)
     }
 
     /// What the authority signs with is as it is stored before anybody hears of the change.
@@ -130,13 +137,17 @@ impl Writer {
 
     /// Applies what is written and answers. Every stream is asked to look again; where access got narrower, the
     /// answer waits until all have, outside the turn, so that other changes go on.
-    fn finish(&self, entries: &[Entry], tells: Vec<Tell>) {
+    fn finish(&self, decided: Decided, heads: &[Head], tells: Vec<Tell>) {
+        let Decided { entries, subjects } = decided;
         {
             let mut state = self.shared.state.write();
             entries.iter().for_each(|entry| state.apply(entry));
         }
         self.take_over_keys(entries.iter().flat_map(Entry::changes));
-        for entry in entries {
+        for (head, subjects) in heads.iter().zip(subjects) {
+            self.shared.trail.add(head.seq, subjects);
+        }
+        for entry in &entries {
             tracing::info!(via = entry.via(), actor = ?entry.actor(), narrows = entry.narrows(), "changed");
         }
         let answer = move || tells.into_iter().for_each(|tell| tell(Ok(())));
@@ -151,6 +162,16 @@ impl Writer {
             answer();
         }
     }
+}
+
+/// Takes an entry into the draft; what it concerns is told by where everything stands on both sides of it.
+fn lay_over(state: &State, overlay: &mut Overlay, entry: &Entry) -> Subjects {
+    let about = About::of(entry);
+    let mut subjects = about.subjects();
+    about.place(&Draft::new(state, overlay), &mut subjects);
+    overlay.apply(entry);
+    about.place(&Draft::new(state, overlay), &mut subjects);
+    subjects
 }
 
 fn log_failure(error: &BatchError) -> Failure {

@@ -11,6 +11,7 @@ mod viam;
 pub(crate) use node::Node;
 
 use tonic::service::Routes;
+use wire::claviger::v1::audit_service_server::AuditServiceServer;
 use wire::claviger::v1::identity_service_server::IdentityServiceServer;
 use wire::claviger::v1::key_service_server::KeyServiceServer;
 use wire::proto::rpc::v1::auth_service_server::AuthServiceServer;
@@ -41,6 +42,7 @@ impl App {
             .add_service(sized!(AuthServiceServer))
             .add_service(sized!(KeyServiceServer))
             .add_service(sized!(IdentityServiceServer))
+            .add_service(sized!(AuditServiceServer))
     }
 }
 

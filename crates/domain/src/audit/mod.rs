@@ -17,5 +17,5 @@ mod seen;
 mod subject;
 
 pub use past::{PastAllowance, PastChange, PastEntry, above};
-pub use seen::{SeenChange, SeenEntry, What, roots, see};
+pub use seen::{SeenChange, SeenEntry, What, asked_for, roots, see};
 pub use subject::{About, Subject, Subjects};

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::past::{PastAllowance, PastChange, PastEntry};
 use super::subject::places;
-use crate::authorize::held_in;
+use crate::authorize::{authorize, held_in};
 use crate::draft::Draft;
 use crate::id::OrganizationId;
 use crate::policy::Permission;
@@ -67,6 +67,22 @@ pub fn roots<V: View + ?Sized>(
     organization: OrganizationId,
 ) -> Result<Vec<Resource>, Refusal> {
     held_in(view, principal, Permission::ReadAudit, Resource::Organization(organization))
+}
+
+/// Whether a resource that is asked for is there, and may be asked for. What is gone may have been anybody's: then only
+/// the entries tell.
+///
+/// # Errors
+/// As [`authorize`], where it is there.
+pub fn asked_for<V: View + ?Sized>(
+    view: &V,
+    principal: &Principal<'_>,
+    resource: Resource,
+) -> Result<bool, Refusal> {
+    if Lineage::of(view, resource).is_none() {
+        return Ok(false);
+    }
+    authorize(view, principal, Permission::ReadAudit, resource).map(|_permit| true)
 }
 
 /// What is seen of an entry by who may read the audit log at these resources; nothing if nothing is. `before` is the

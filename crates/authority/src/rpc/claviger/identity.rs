@@ -104,7 +104,8 @@ async fn watch_until_ended(engine: &Engine, call: &Call, writer: &Writer<pb::Ide
     }
 }
 
-async fn sleep_until(now: Timestamp, at: Option<Timestamp>) {
+/// Waits for a point in time; for ever if there is none.
+pub(super) async fn sleep_until(now: Timestamp, at: Option<Timestamp>) {
     match at {
         // A day at most, so that a clock that was set is noticed.
         Some(at) => {
