@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use wire::claviger::v1 as pb;
 use wire::claviger::v1::audit_service_server::AuditService;
 
-use self::question::{Answering, LOOKED_AT, Question};
+use self::question::{Answering, Question};
 use self::stream::Run;
 use crate::call::Call;
 use crate::failure::Failure;
@@ -68,29 +68,12 @@ async fn list(
     let (mut answering, newest) = begin(app, call, &question).await?;
     let mut bounds = answering.bounds(newest).await?;
     bounds.before = bounds.before.min(before.unwrap_or(u64::MAX));
-    let mut entries = Vec::new();
-    let mut looked_at: u32 = 0;
-    loop {
-        let candidates = answering.candidates(bounds, journal::Direction::Backward).await?;
-        let Some(last) = candidates.last().copied() else {
-            return Ok(pb::ListEntriesResponse { entries, next_page_token: String::new() });
-        };
-        for seq in candidates {
-            looked_at += 1;
-            entries.extend(answering.entry(seq).await?);
-            if entries.len() >= size || looked_at >= LOOKED_AT {
-                // Whether there is more is found out now, so that the last page says that it is.
-                bounds.before = seq;
-                let more = answering.any(bounds).await?;
-                let next_page_token = if more { seq.to_string() } else { String::new() };
-                return Ok(pb::ListEntriesResponse { entries, next_page_token });
-            }
-        }
-        bounds.before = last;
-    }
+    let (entries, next) = answering.page(bounds, size).await?;
+    let next_page_token = next.map(|seq| seq.to_string()).unwrap_or_default();
+    Ok(pb::ListEntriesResponse { entries, next_page_token })
 }
 
-/// The token is the number of the last entry that was looked at.
+/// The token is the number of the entry before which the next page begins.
 fn parse_token(token: &str) -> Result<Option<u64>, Refusal> {
     if token.is_empty() {
         return Ok(None);

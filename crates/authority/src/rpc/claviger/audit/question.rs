@@ -1,6 +1,6 @@
 //! What is asked of the audit log, and where the answer is looked for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use domain::audit::{self, Subject};
 use domain::{
@@ -17,7 +17,7 @@ use crate::trail::{History, Shown, first_of, last_name, unread};
 /// How many entries are found at once.
 const AT_ONCE: u32 = 1_000;
 /// The most entries that one call looks at: no call takes for ever.
-pub(super) const LOOKED_AT: u32 = 10_000;
+const LOOKED_AT: u32 = 10_000;
 
 /// Which entries are asked for; every condition that is given must hold.
 #[derive(Clone, Debug)]
@@ -76,12 +76,14 @@ pub(super) struct Answering {
     pub(super) roots: Vec<Resource>,
     wanted: Vec<Subject>,
     history: History,
+    /// The names of keys that are gone, which do not change any more.
+    gone: HashMap<KeyId, String>,
 }
 
 impl Answering {
     pub(super) fn new(engine: Engine, question: Question, roots: Vec<Resource>) -> Self {
         let (wanted, history) = (question.wanted(), History::new(roots.clone()));
-        Self { engine, question, roots, wanted, history }
+        Self { engine, question, roots, wanted, history, gone: HashMap::new() }
     }
 
     /// Between which entries the times that are asked for lie.
@@ -98,29 +100,44 @@ impl Answering {
         Ok(Between { after, before })
     }
 
+    /// The newest entries, and before which one the next page begins; nothing if this is the last.
+    pub(super) async fn page(
+        &mut self,
+        mut between: Between,
+        size: usize,
+    ) -> Result<(Vec<pb::AuditEntry>, Option<u64>), Failure> {
+        let mut entries: Vec<pb::AuditEntry> = Vec::new();
+        for _ in 0..LOOKED_AT / AT_ONCE {
+            let candidates = self.candidates(between, Direction::Backward).await?;
+            let Some(last) = candidates.last().copied() else { return Ok((entries, None)) };
+            for seq in candidates {
+                entries.extend(self.entry(seq).await?);
+                // One more than fits: that there are more is told of what is seen, not of what may be.
+                if entries.len() > size {
+                    entries.truncate(size);
+                    let next = entries.last().map(|last| last.seq);
+                    return Ok((entries, next));
+                }
+            }
+            between.before = last;
+        }
+        Ok((entries, Some(between.before)))
+    }
+
     /// The next entries that may be what is asked for.
     pub(super) async fn candidates(
         &self,
         between: Between,
         direction: Direction,
     ) -> Result<Vec<u64>, Failure> {
-        self.find(between, AT_ONCE, direction).await
-    }
-
-    /// Whether there may be any more.
-    pub(super) async fn any(&self, between: Between) -> Result<bool, Failure> {
-        Ok(!self.find(between, 1, Direction::Backward).await?.is_empty())
-    }
-
-    async fn find(&self, between: Between, limit: u32, direction: Direction) -> Result<Vec<u64>, Failure> {
         let roots = self.roots.iter().copied().map(Subject::Within);
         let subjects = self.wanted.first().map_or_else(|| roots.collect(), |subject| vec![*subject]);
         let mut found = BTreeSet::new();
         for subject in subjects {
             let trail = &self.engine.shared().trail;
-            found.extend(trail.find(self.engine.journal(), subject, between, limit, direction).await?);
+            found.extend(trail.find(self.engine.journal(), subject, between, AT_ONCE, direction).await?);
         }
-        Ok(first_of(&found, limit, direction))
+        Ok(first_of(&found, AT_ONCE, direction))
     }
 
     /// The entry, if it is what is asked for and the caller sees anything of it.
@@ -136,13 +153,18 @@ impl Answering {
     }
 
     /// A key's name, as it is or was last.
-    async fn name(&self, key: KeyId) -> Result<String, Failure> {
+    async fn name(&mut self, key: KeyId) -> Result<String, Failure> {
         let live = self.engine.look_as_system(|state| state.key(key).map(|key| key.name.as_str().to_owned()));
         if let Some(name) = live {
             return Ok(name);
         }
-        let gone = last_name(&self.engine.shared().trail, self.engine.journal(), key).await?;
-        Ok(gone.unwrap_or_default())
+        if let Some(name) = self.gone.get(&key) {
+            return Ok(name.clone());
+        }
+        let name = last_name(&self.engine.shared().trail, self.engine.journal(), key).await?;
+        let name = name.unwrap_or_default();
+        self.gone.insert(key, name.clone());
+        Ok(name)
     }
 
     /// Whether the caller sees any entry that concerned a resource.
@@ -156,19 +178,9 @@ impl Answering {
             ..self.question.clone()
         };
         let mut any = Self::new(self.engine.clone(), filter, self.roots.clone());
-        let mut bounds = Between { after: 0, before: newest + 1 };
         // The last thing that is known of it is that it went: mostly the first entry tells.
-        for _ in 0..LOOKED_AT / AT_ONCE {
-            let candidates = any.candidates(bounds, Direction::Backward).await?;
-            let Some(last) = candidates.last().copied() else { break };
-            for seq in candidates {
-                if any.entry(seq).await?.is_some() {
-                    return Ok(true);
-                }
-            }
-            bounds.before = last;
-        }
-        Ok(false)
+        let (entries, _) = any.page(Between { after: 0, before: newest + 1 }, 1).await?;
+        Ok(!entries.is_empty())
     }
 }
 
