@@ -54,6 +54,11 @@ async def entries(api: Api, organization_id: str, filter: Mapping[str, Any] | No
         request["page_token"] = answer.next_page_token
 
 
+def by(key_id: str) -> dict[str, Any]:
+    """In a filter: what this key did."""
+    return {"actor": {"key_id": key_id}}
+
+
 def told(entry: Any) -> list[tuple[str, int, str]]:
     """Kind, what happened, id."""
     return [(change.kind, change.type, change.id) for change in entry.changes]
@@ -189,7 +194,7 @@ async def test_an_actor_that_is_gone_keeps_its_name(own: Quickstart) -> None:
             await held.wire.call("CreateLocation", {"organization_id": own.organization_id, "name": "annex"})
         await api.wire.call("RenameKey", {"id": holder.id, "name": "the last name"})
         await api.wire.call("DeleteKey", {"id": holder.id})
-        (done,) = await entries(api, own.organization_id, {"actor_key_id": holder.id})
+        (done,) = await entries(api, own.organization_id, by(holder.id))
     assert (done.actor.key_id, done.actor_name) == (holder.id, "the last name")
 
 
@@ -213,9 +218,9 @@ async def test_filters_hold_together(own: Quickstart) -> None:
         assert await found(resource=machine) == ["DeleteKey", "RenameKey", "CreateKey", "NewRobot"]
         assert await found(resource=location) == [*await found(resource=machine), "CreateLocation"]
         assert await found(key_id=key.id) == ["DeleteKey", "RenameKey", "CreateKey"]
-        assert await found(actor_key_id=second.id) == ["UpdateLocation", "RenameKey"]
-        assert await found(actor_key_id=second.id, key_id=key.id) == ["RenameKey"]
-        assert await found(actor_key_id=second.id, resource=location) == ["RenameKey"]
+        assert await found(**by(second.id)) == ["UpdateLocation", "RenameKey"]
+        assert await found(**by(second.id), key_id=key.id) == ["RenameKey"]
+        assert await found(**by(second.id), resource=location) == ["RenameKey"]
         assert await found(resource=machine, **{"from": before}) == ["DeleteKey", "RenameKey"]
         assert await found(resource=machine, to=before) == ["CreateKey", "NewRobot"]
         assert await found(**{"from": before}, to=between) == ["UpdateLocation", "RenameKey"]
@@ -373,7 +378,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an-organization-that-is-none": ({"organization_id": "acme"}, "organization_id"),
     "a-token-that-is-none": ({"page_token": "x"}, "page_token"),
     "a-negative-token": ({"page_token": "-1"}, "page_token"),
-    "an-actor-that-is-none": ({"filter": {"actor_key_id": "me"}}, "filter.actor_key_id"),
+    "an-actor-that-is-none": ({"filter": {"actor": {}}}, "filter.actor"),
+    "an-actor-whose-id-is-none": ({"filter": {"actor": {"key_id": "me"}}}, "filter.actor.key_id"),
+    "a-person-whose-id-is-none": ({"filter": {"actor": {"user_id": "me"}}}, "filter.actor.user_id"),
+    "a-part-whose-id-is-none": ({"filter": {"actor": {"part_id": "me"}}}, "filter.actor.part_id"),
     "a-key-that-is-none": ({"filter": {"key_id": "100%s"}}, "filter.key_id"),
     "a-resource-without-a-type": ({"filter": {"resource": {"id": ABSENT_UUID}}}, "filter.resource.type"),
     "a-resource-without-an-id": ({"filter": {"resource": resource("robot", "")}}, "filter.resource.id"),
@@ -426,7 +434,7 @@ async def test_a_follower_is_told_what_was_and_what_comes(own: Quickstart) -> No
             assert await stream.silent()
         async with following(api, organization) as stream:
             assert await stream.silent()
-        async with following(api, organization, after_seq=0, filter={"actor_key_id": own.owner.id}) as stream:
+        async with following(api, organization, after_seq=0, filter=by(own.owner.id)) as stream:
             heard = [await stream.next() for _ in known[1:]]
             names = [f"n{number}" for number in range(50)]
             for name in names:

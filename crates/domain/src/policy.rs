@@ -113,7 +113,7 @@ policy! {
     ReadRoles                   "read_roles"                           Down [Y Y   Y Y   Y Y]
     ManageMembers               "manage_members"                       Down [Y N   Y N   Y N]
     ManageKeys                  "manage_keys"                          Down [Y N   Y N   Y N]
-    ReadAudit                   "read_audit"                           Down [Y N   Y N   Y N]
+    ReadAudit                   "read_audit"                           Home [Y N   Y N   Y N]
 }
 
 impl Permission {

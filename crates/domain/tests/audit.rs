@@ -6,13 +6,14 @@
 #[expect(dead_code, reason = "the audit log is about what was allowed")]
 mod fleet;
 
-use domain::audit::{About, PastEntry, SeenEntry, Subject, Subjects, What, roots, see};
+use domain::audit::{About, PastEntry, SeenEntry, Subject, Subjects, What, asked_for, roots, see};
 use domain::command::{
-    AddRole, CreateMachine, DeleteKey, DeleteMachine, RecoverOwner, RemoveRole, RenameKey, ReplaceSigningKey,
-    RotateKey, UpdateMachine, UpdateOrganization,
+    AddRole, CreateKey, CreateMachine, DeleteKey, DeleteMachine, RecoverOwner, RemoveRole, RenameKey,
+    ReplaceSigningKey, RotateKey, ShareLocation, UpdateMachine, UpdateOrganization,
 };
 use domain::{
-    Actor, Draft, Entry, KeyId, Overlay, Permission, RecordId, Refusal, Resource, SigningKeyId, State, View,
+    Actor, Draft, Entry, KeyId, OrganizationId, Overlay, Permission, RecordId, Refusal, Resource,
+    SigningKeyId, State, UserId, View,
 };
 use fleet::{Fleet, IntoResource, Who, name, operator, owner};
 
@@ -221,7 +222,7 @@ fn what_is_not_known_is_shown_by_its_name() {
     let fleet = Fleet::new();
     let (machine, organization) = (fleet.arm.resource(), fleet.organization);
     let body = format!(
-        r#"{{"v":1,"actor":{{"user":"u-1"}},"via":"/new.Service/Call","more":1,
+        r#"{{"v":1,"actor":{{"satellite":"u-1"}},"via":"/new.Service/Call","more":1,
             "allowed":[{{"permission":"fly","resource":"machine:{0}"}},{{"permission":"x","resource":"planet:9"}}],
             "changes":[{{"kind":"wing","id":"9","value":{{"v":1,"name":"left","feathers":3}}}},
                        {{"kind":"machine","id":"no id","before":"00"}}]}}"#,
@@ -239,4 +240,104 @@ fn what_is_not_known_is_shown_by_its_name() {
     assert!(see(&past, &fleet.state, &[fleet.belt.resource()]).is_none());
     let newer = body.replace(r#"{"v":1,"actor""#, r#"{"v":2,"actor""#);
     assert!(PastEntry::decode(3, fleet.now, &newer).unwrap_err().to_string().contains("version 2"));
+}
+
+#[test]
+fn what_is_shared_stays_with_its_organization_and_keys_with_theirs() {
+    let mut fleet = Fleet::new();
+    let (hall, cell, elsewhere) = (fleet.hall, fleet.cell, fleet.elsewhere);
+    fleet.run(fleet.owner, ShareLocation { id: hall, organization: elsewhere }).unwrap();
+    assert_eq!(seen(&fleet, fleet.organization).unwrap().changes[0].fields, ["shared_with"]);
+    assert!(seen(&fleet, elsewhere).is_none());
+
+    // A key of those whom it is shared with is their own matter, with all it may do.
+    let grants = vec![operator(cell), operator(fleet.depot)];
+    let organization = Some(elsewhere);
+    let create = CreateKey { organization, name: name("theirs"), grants, expires_at: None };
+    fleet.run(fleet.stranger, create).unwrap();
+    assert!(seen(&fleet, fleet.organization).is_none());
+    assert!(seen(&fleet, cell).is_none());
+    let theirs = seen(&fleet, elsewhere).unwrap();
+    assert_eq!((theirs.changes[0].grants_after.len(), theirs.allowed.len()), (2, 2));
+    assert_eq!(seen(&fleet, fleet.depot).unwrap().changes[0].grants_after, [operator(fleet.depot)]);
+
+    // What they do to what is shared is told to those whose it is.
+    fleet.run(fleet.stranger, CreateMachine { location: cell, name: name("guest") }).unwrap();
+    assert_eq!(told(&seen(&fleet, cell).unwrap())[0], ("machine", What::Created));
+    assert!(seen(&fleet, elsewhere).is_none());
+
+    let reader = fleet.principal(fleet.stranger);
+    assert_eq!(roots(&fleet.state, &reader, elsewhere).unwrap(), [elsewhere.resource()]);
+    assert!(roots(&fleet.state, &reader, fleet.organization).is_err());
+    assert!(asked_for(&fleet.state, &reader, elsewhere, hall.resource()).is_err());
+}
+
+#[test]
+fn of_a_person_each_organization_sees_its_own() {
+    let fleet = Fleet::new();
+    let user: UserId = "01a2076b-4400-7000-8000-000000000009".parse().unwrap();
+    let body = |memberships: &str, more: &str| {
+        let hash = "00".repeat(32);
+        format!(
+            r#"{{"v":1,"actor":{{"user":"{user}"}},"via":"/t.T/T","allowed":[],"changes":[{{"kind":"user","id":"{user}",
+                "value":{{"v":1,"id":"{user}","email":"{hash}","memberships":[{memberships}],{more},
+                "created_at":"2026-11-23T08:00:00Z"}},"before":"00"}}],
+                "documents":[{{"kind":"person","id":"{user}","hash":"{hash}"}}]}}"#
+        )
+    };
+    let member = |organization: OrganizationId, resource: &str| {
+        format!(
+            r#"{{"organization_id":"{organization}","grants":[{{"role":"owner","resource":"{resource}"}}],
+                "since":"2026-11-23T08:00:00Z"}}"#
+        )
+    };
+    let here = member(fleet.organization, &format!("location:{}", fleet.cell));
+    let there = member(fleet.elsewhere, &format!("location:{}", fleet.depot));
+    let active = r#""generation":1,"can_sign_in":true"#;
+    let read =
+        |memberships: &str, more: &str| PastEntry::decode(9, fleet.now, &body(memberships, more)).unwrap();
+    let with = |entry: &PastEntry| {
+        let mut state = State::default();
+        fleet.journal.iter().for_each(|entry| state.apply(entry));
+        state.load(entry.changes[0].after.clone().unwrap());
+        state
+    };
+    let both = read(&format!("{here},{there}"), active);
+    assert_eq!(both.actor, Some(Actor::User(user)));
+    assert_eq!(both.changes.len(), 1, "the document is told of by the record");
+    // They leave the other organization: that is told there, and not here.
+    let left = read(&here, active);
+    let of = |root: Resource| see(&left, &with(&both), &[root]);
+    for root in [fleet.organization.resource(), fleet.cell.resource(), fleet.hall.resource()] {
+        assert!(of(root).is_none());
+    }
+    let told = of(fleet.elsewhere.resource()).unwrap();
+    assert_eq!(
+        (&told.changes[0].fields[..], told.changes[0].grants_before.len()),
+        (&["memberships".to_owned()][..], 1)
+    );
+    assert!(!format!("{told:?}").contains(&fleet.cell.to_string()));
+    // Signed out everywhere: told wherever they are a member, and to nobody below whom they hold nothing.
+    let out = read(&format!("{here},{there}"), r#""generation":2,"can_sign_in":false"#);
+    for root in [fleet.organization.resource(), fleet.cell.resource(), fleet.elsewhere.resource()] {
+        let told = see(&out, &with(&both), &[root]).unwrap();
+        assert_eq!(told.changes[0].fields, ["can_sign_in", "generation"]);
+    }
+    assert!(see(&out, &with(&both), &[fleet.yard.resource()]).is_none());
+}
+
+#[test]
+fn a_document_of_its_own_is_told_of_where_it_was_allowed() {
+    let fleet = Fleet::new();
+    let body = format!(
+        r#"{{"v":1,"actor":"system","via":"/t.T/T","allowed":[{{"permission":"write_robot","resource":"machine:{}"}}],
+            "changes":[],"documents":[{{"kind":"config","id":"c","hash":"{}"}},{{"kind":"notes","id":"n"}}]}}"#,
+        fleet.arm,
+        "ab".repeat(32)
+    );
+    let past = PastEntry::decode(3, fleet.now, &body).unwrap();
+    let shown = see(&past, &fleet.state, &[fleet.cell.resource()]).unwrap();
+    assert_eq!(told(&shown), [("config", What::Changed), ("notes", What::Deleted)]);
+    assert!(!format!("{shown:?}").contains("abab"));
+    assert!(see(&past, &fleet.state, &[fleet.yard.resource()]).is_none());
 }

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use domain::audit::{PastEntry, SeenEntry, Subject, Subjects, above, see};
-use domain::{Draft, KeyId, Record, RecordId, Resource, State, Timestamp};
+use domain::{Draft, Record, RecordId, Resource, State, Timestamp};
 use journal::{Between, Direction, Journal, StoredEntry};
 
 use super::Trail;
@@ -225,21 +225,22 @@ pub(super) fn subjects(entry: &PastEntry, before: &State) -> Subjects {
     subjects
 }
 
-/// The name that a key had last, also if it is gone.
+/// The name that a record had last, also if it is gone.
 pub(crate) async fn last_name(
     trail: &Trail,
     journal: &Journal,
-    key: KeyId,
+    id: RecordId,
 ) -> Result<Option<String>, Failure> {
     let mut before = u64::MAX;
     loop {
         let between = Between { after: 0, before };
-        let subject = Subject::Changed(RecordId::Key(key));
-        let found = trail.find(journal, subject, between, 1, Direction::Backward).await?;
+        let found = trail.find(journal, Subject::Changed(id), between, 1, Direction::Backward).await?;
         let Some(seq) = found.first().copied() else { return Ok(None) };
-        if let Some(Record::Key(key)) = put_by(journal, RecordId::Key(key), seq).await? {
-            return Ok(Some(key.name.to_string()));
+        match put_by(journal, id, seq).await? {
+            Some(Record::Key(key)) => return Ok(Some(key.name.to_string())),
+            Some(Record::Part(part)) => return Ok(Some(part.name.to_string())),
+            Some(_) => return Ok(None),
+            None => before = seq,
         }
-        before = seq;
     }
 }

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::subject::About;
+use super::subject::{About, holdings};
 use crate::draft::Overlay;
 use crate::record::{Actor, Record, RecordId};
 use crate::resource::{Grant, Resource};
@@ -67,6 +67,8 @@ struct Stored {
     allowed: Vec<StoredAllowance>,
     #[serde(default)]
     changes: Vec<StoredChange>,
+    #[serde(default)]
+    documents: Vec<StoredDocument>,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +86,16 @@ struct StoredChange {
     before: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct StoredDocument {
+    kind: String,
+    id: String,
+    hash: Option<String>,
+}
+
+/// Documents that change only together with a record, which tells of both.
+const TOLD_BY_THEIR_RECORD: [&str; 3] = ["secret", "person", "invitation"];
+
 impl PastEntry {
     /// An entry from its stored form, its place and its time.
     ///
@@ -92,14 +104,15 @@ impl PastEntry {
     pub fn decode(seq: u64, at: Timestamp, body: &str) -> Result<Self, StoredError> {
         let id = seq.to_string();
         let reader = Reader { what: "entry", id: &id, value: body };
-        let Stored { v, actor, via, allowed, changes } = reader.read()?;
+        let Stored { v, actor, via, allowed, changes, documents } = reader.read()?;
         reader.version(v)?;
         let allowed = allowed.into_iter().map(|StoredAllowance { permission, resource, by }| PastAllowance {
             permission,
             resource: resource.and_then(|value| serde_json::from_value(value).ok()),
             by: by.and_then(|value| serde_json::from_value(value).ok()),
         });
-        let changes = changes.into_iter().map(change);
+        let documents = documents.into_iter().filter(|it| !TOLD_BY_THEIR_RECORD.contains(&it.kind.as_str()));
+        let changes = changes.into_iter().map(change).chain(documents.map(document));
         let (allowed, changes) = (allowed.collect(), changes.collect());
         Ok(Self { seq, at, actor: known_actor(&actor), via, allowed, changes })
     }
@@ -137,14 +150,31 @@ impl PastEntry {
 
 /// The records that say where a record stands: what it is listed under, and what it has grants on.
 pub fn above(record: &Record) -> impl Iterator<Item = RecordId> + '_ {
-    let granted = record.grants().iter().map(|grant| RecordId::from(grant.resource));
-    record.parent().into_iter().chain(granted)
+    let held = holdings(record).into_iter().flat_map(|(organization, grants)| {
+        let granted = grants.iter().map(|grant| grant.resource);
+        granted.chain([Resource::Organization(organization)]).map(RecordId::from)
+    });
+    record.parent().into_iter().chain(held)
+}
+
+/// A document has no record of its own: it is told of where the entry is. Whether it was there before, it does not say.
+fn document(StoredDocument { kind, id, hash }: StoredDocument) -> PastChange {
+    PastChange { kind, id, record: None, after: None, name: None, was_there: true, is_there: hash.is_some() }
 }
 
 fn known_actor(actor: &Value) -> Option<Actor> {
     match actor {
         Value::String(word) if word == "system" => Some(Actor::System),
-        Value::Object(fields) => fields.get("key")?.as_str()?.parse().ok().map(Actor::Key),
+        Value::Object(fields) => {
+            let (kind, id) = fields.iter().next()?;
+            let id = id.as_str()?;
+            match kind.as_str() {
+                "key" => id.parse().ok().map(Actor::Key),
+                "user" => id.parse().ok().map(Actor::User),
+                "part" => id.parse().ok().map(Actor::Part),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::past::{PastAllowance, PastChange, PastEntry};
-use super::subject::places;
-use crate::authorize::{authorize, held_in};
+use super::subject::{holdings, places};
+use crate::authorize::{authorize_for, held_in};
 use crate::draft::Draft;
 use crate::id::OrganizationId;
 use crate::policy::Permission;
@@ -42,9 +42,9 @@ pub struct SeenChange {
     pub name_after: Option<String>,
     /// The fields that are other, where it was changed. What is secret is called `value`, and only called.
     pub fields: Vec<String>,
-    /// Of a key: the grants before that the one who looks may see.
+    /// Of who holds grants: those before that the one who looks may see.
     pub grants_before: Vec<Grant>,
-    /// Of a key: the grants after.
+    /// Of who holds grants: those after.
     pub grants_after: Vec<Grant>,
 }
 
@@ -66,23 +66,25 @@ pub fn roots<V: View + ?Sized>(
     principal: &Principal<'_>,
     organization: OrganizationId,
 ) -> Result<Vec<Resource>, Refusal> {
-    held_in(view, principal, Permission::ReadAudit, Resource::Organization(organization))
+    held_in(view, principal, Permission::ReadAudit, organization)
 }
 
 /// Whether a resource that is asked for is there, and may be asked for. What is gone may have been anybody's: then only
 /// the entries tell.
 ///
 /// # Errors
-/// As [`authorize`], where it is there.
+/// As [`authorize`](crate::authorize), where it is there; by what is held in this organization alone.
 pub fn asked_for<V: View + ?Sized>(
     view: &V,
     principal: &Principal<'_>,
+    organization: OrganizationId,
     resource: Resource,
 ) -> Result<bool, Refusal> {
     if Lineage::of(view, resource).is_none() {
         return Ok(false);
     }
-    authorize(view, principal, Permission::ReadAudit, resource).map(|_permit| true)
+    let only = Some(organization);
+    authorize_for(view, principal, Permission::ReadAudit, resource, only).map(|_permit| true)
 }
 
 /// What is seen of an entry by who may read the audit log at these resources; nothing if nothing is. `before` is the
@@ -102,7 +104,12 @@ pub fn see(entry: &PastEntry, before: &State, roots: &[Resource]) -> Option<Seen
     if changes.is_empty() {
         return None;
     }
-    let allowed = entry.allowed.iter().filter(|allowance| allowance.resource.is_none_or(|it| eyes.reach(it)));
+    // On what others share, by a grant of one's own: the act was one's own.
+    let own = |allowance: &PastAllowance| allowance.by.is_some_and(|by| eyes.reach(by.resource));
+    let allowed = entry
+        .allowed
+        .iter()
+        .filter(|allowance| allowance.resource.is_none_or(|resource| eyes.reach(resource)) || own(allowance));
     Some(SeenEntry { allowed: allowed.cloned().collect(), changes })
 }
 
@@ -133,10 +140,10 @@ impl Eyes<'_> {
             (What::Changed, Some(before), Some(after)) => fields(before, after),
             _ => Vec::new(),
         };
-        if what == What::Changed && matches!(id, RecordId::Key(_)) && grants_before == grants_after {
+        if what == What::Changed && grants_before == grants_after {
             // Only grants that are not seen are other.
-            fields.retain(|field| field != "grants");
-            if fields.is_empty() && !self.whole() {
+            fields.retain(|field| field != "grants" && field != "memberships");
+            if fields.is_empty() {
                 return None;
             }
         }
@@ -152,13 +159,23 @@ impl Eyes<'_> {
         })
     }
 
-    fn whole(&self) -> bool {
-        self.roots.iter().any(|root| matches!(root, Resource::Organization(_)))
+    /// Of what a record holds, what is seen: all of it in an organization that is read whole.
+    fn grants(&self, record: Option<&Record>) -> Vec<Grant> {
+        let held = record.map_or_else(Vec::new, holdings);
+        let seen = held.into_iter().flat_map(|(organization, grants)| {
+            let whole = self.roots.contains(&Resource::Organization(organization));
+            grants.iter().filter(move |grant| whole || self.reach_in(organization, grant.resource))
+        });
+        seen.copied().collect()
     }
 
-    fn grants(&self, record: Option<&Record>) -> Vec<Grant> {
-        let grants = record.map_or(&[][..], Record::grants).iter();
-        grants.copied().filter(|grant| self.reach(grant.resource)).collect()
+    /// Whether a resource of this organization stood at or below a root, before or after.
+    fn reach_in(&self, organization: OrganizationId, resource: Resource) -> bool {
+        let inside = |lineage: Lineage| {
+            lineage.organization() == organization && self.roots.iter().any(|root| lineage.contains(*root))
+        };
+        Lineage::of(self.before, resource).is_some_and(inside)
+            || Lineage::of(self.after, resource).is_some_and(inside)
     }
 }
 
@@ -192,13 +209,14 @@ fn name(record: &Record) -> Option<String> {
 
 /// The fields of the stored form that differ, in its order. A secret gets a name that says nothing of how it is kept.
 fn fields(before: &Record, after: &Record) -> Vec<String> {
+    let key = matches!(before, Record::Key(_));
     let (before, after) = (form(before), form(after));
     let all = before.keys().chain(after.keys().filter(|field| !before.contains_key(*field)));
     let other = all.filter(|field| before.get(*field) != after.get(*field));
     let shown = other.filter_map(|field| match field.as_str() {
-        "hash" | "sealed" => Some("value".to_owned()),
-        // It counts with the value, and is nothing by itself.
-        "generation" => None,
+        "hash" | "sealed" | "token" => Some("value".to_owned()),
+        // It counts with the value of a key, and is nothing by itself.
+        "generation" if key => None,
         other => Some(other.to_owned()),
     });
     shown.collect()

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::entry::Entry;
-use crate::record::{Actor, Change, RecordId};
-use crate::resource::Resource;
+use crate::id::OrganizationId;
+use crate::record::{Actor, Change, Record, RecordId};
+use crate::resource::{Grant, Resource};
 use crate::view::{Lineage, View};
 
 /// Something by which entries are found.
@@ -26,6 +27,8 @@ impl fmt::Display for Subject {
             Self::Within(resource) => write!(f, "{}:{}", resource.resource_type(), resource.id_text()),
             Self::Changed(id) => write!(f, "changed {}:{}", id.kind().name(), id.id_text()),
             Self::By(Actor::Key(id)) => write!(f, "by key:{id}"),
+            Self::By(Actor::User(id)) => write!(f, "by user:{id}"),
+            Self::By(Actor::Part(id)) => write!(f, "by part:{id}"),
             Self::By(Actor::System) => write!(f, "by system"),
         }
     }
@@ -73,16 +76,42 @@ impl About {
 }
 
 /// The resources that a record stands at: itself, what it is a part of, or what it has grants on.
+///
+/// Whoever holds grants stands in their own organization with them. On what others share with it they are no matter
+/// of those others, who do not manage them either.
 pub(super) fn places<V: View + ?Sized>(view: &V, id: RecordId) -> Vec<Resource> {
     match id {
         RecordId::Organization(id) => vec![Resource::Organization(id)],
         RecordId::Location(id) => vec![Resource::Location(id)],
         RecordId::Machine(id) => vec![Resource::Machine(id)],
         RecordId::Part(id) => view.part(id).map(|part| Resource::Machine(part.machine)).into_iter().collect(),
-        RecordId::Key(id) => view.key(id).map_or_else(Vec::new, |key| {
-            let granted = key.grants.iter().map(|grant| grant.resource);
-            granted.chain([Resource::Organization(key.organization)]).collect()
-        }),
+        RecordId::Key(id) => {
+            view.key(id).map_or_else(Vec::new, |key| held(view, key.organization, &key.grants))
+        }
+        RecordId::Invitation(id) => {
+            view.invitation(id).map_or_else(Vec::new, |it| held(view, it.organization, &it.grants))
+        }
+        RecordId::User(id) => {
+            let memberships = view.user(id).into_iter().flat_map(|user| &user.memberships);
+            memberships.flat_map(|it| held(view, it.organization, &it.grants)).collect()
+        }
         RecordId::SigningKey(_) => Vec::new(),
+    }
+}
+
+fn held<V: View + ?Sized>(view: &V, organization: OrganizationId, grants: &[Grant]) -> Vec<Resource> {
+    let own = grants.iter().map(|grant| grant.resource).filter(|resource| {
+        Lineage::of(view, *resource).is_some_and(|lineage| lineage.organization() == organization)
+    });
+    own.chain([Resource::Organization(organization)]).collect()
+}
+
+/// What a record holds, by organization.
+pub(super) fn holdings(record: &Record) -> Vec<(OrganizationId, &[Grant])> {
+    match record {
+        Record::Key(it) => vec![(it.organization, &it.grants)],
+        Record::Invitation(it) => vec![(it.organization, &it.grants)],
+        Record::User(it) => it.memberships.iter().map(|it| (it.organization, &*it.grants)).collect(),
+        _ => Vec::new(),
     }
 }

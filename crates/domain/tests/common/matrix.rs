@@ -98,7 +98,7 @@ pub(crate) const WIDE: [&str; 7] = [
 ];
 
 /// What the organizations that a location is shared with may not: it stays with the one it belongs to.
-pub(crate) const HOME: [&str; 3] = ["delete_location", "move_location", "set_region"];
+pub(crate) const HOME: [&str; 4] = ["delete_location", "move_location", "set_region", "read_audit"];
 
 /// The cell of [`MATRIX`]; nothing for a permission that has no row.
 pub(crate) fn cell(permission: Permission, role: Role, level: ResourceType) -> Option<bool> {

@@ -87,6 +87,22 @@ pub fn actor(actor: Actor) -> pb::Actor {
     pb::Actor { kind: Some(kind) }
 }
 
+/// Reads who did something.
+///
+/// # Errors
+/// Names the field that is wrong and what is allowed.
+pub fn parse_actor(field: &str, it: pb::Actor) -> Result<Actor, Refusal> {
+    match it.kind {
+        Some(pb::actor::Kind::KeyId(id)) => super::id(format!("{field}.key_id"), &id).map(Actor::Key),
+        Some(pb::actor::Kind::UserId(id)) => super::id(format!("{field}.user_id"), &id).map(Actor::User),
+        Some(pb::actor::Kind::PartId(id)) => super::id(format!("{field}.part_id"), &id).map(Actor::Part),
+        Some(pb::actor::Kind::System(true)) => Ok(Actor::System),
+        Some(pb::actor::Kind::System(false)) | None => {
+            Err(Refusal::invalid(field, "must be a key, a person, a part or the system"))
+        }
+    }
+}
+
 /// When a key was last used, and from where.
 #[derive(Clone, Debug, Default)]
 pub struct LastUse {

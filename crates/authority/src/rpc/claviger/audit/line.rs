@@ -26,7 +26,7 @@ struct Entry {
 enum Actor {
     KeyId(String),
     UserId(String),
-    MachineId(String),
+    PartId(String),
     System(bool),
 }
 
@@ -95,7 +95,7 @@ impl From<Kind> for Actor {
         match kind {
             Kind::KeyId(id) => Self::KeyId(id),
             Kind::UserId(id) => Self::UserId(id),
-            Kind::MachineId(id) => Self::MachineId(id),
+            Kind::PartId(id) => Self::PartId(id),
             Kind::System(it) => Self::System(it),
         }
     }

@@ -24,7 +24,7 @@ const LOOKED_AT: u32 = 10_000;
 pub(super) struct Question {
     pub(super) organization: OrganizationId,
     pub(super) resource: Option<Resource>,
-    actor: Option<KeyId>,
+    actor: Option<Actor>,
     key: Option<KeyId>,
     from: Option<Timestamp>,
     to: Option<Timestamp>,
@@ -32,7 +32,7 @@ pub(super) struct Question {
 
 impl Question {
     pub(super) fn parse(organization: &str, filter: pb::EntryFilter) -> Result<Self, Refusal> {
-        let pb::EntryFilter { resource, actor_key_id, key_id, from, to } = filter;
+        let pb::EntryFilter { resource, actor, key_id, from, to } = filter;
         let resource = resource.map(|it| claviger::parse_resource("filter.resource", Some(&it)));
         let from = convert::optional_timestamp("filter.from", from)?;
         let to = convert::optional_timestamp("filter.to", to)?;
@@ -42,7 +42,7 @@ impl Question {
         Ok(Self {
             organization: convert::id("organization_id", organization)?,
             resource: resource.transpose()?,
-            actor: convert::optional_id("filter.actor_key_id", &actor_key_id)?,
+            actor: actor.map(|it| claviger::parse_actor("filter.actor", it)).transpose()?,
             key: convert::optional_id("filter.key_id", &key_id)?,
             from,
             to,
@@ -56,14 +56,15 @@ impl Question {
         principal: &Principal<'_>,
     ) -> Result<(Vec<Resource>, bool), Refusal> {
         let roots = audit::roots(state, principal, self.organization)?;
-        let there = self.resource.map(|resource| audit::asked_for(state, principal, resource));
+        let there =
+            self.resource.map(|resource| audit::asked_for(state, principal, self.organization, resource));
         Ok((roots, there.transpose()?.unwrap_or(true)))
     }
 
     /// What an entry must concern besides what the caller may read.
     fn wanted(&self) -> Vec<Subject> {
         let key = self.key.map(|key| Subject::Changed(RecordId::Key(key)));
-        let actor = self.actor.map(|key| Subject::By(Actor::Key(key)));
+        let actor = self.actor.map(Subject::By);
         // The most telling first.
         [key, actor, self.resource.map(Subject::Within)].into_iter().flatten().collect()
     }
@@ -76,8 +77,8 @@ pub(super) struct Answering {
     pub(super) roots: Vec<Resource>,
     wanted: Vec<Subject>,
     history: History,
-    /// The names of keys that are gone, which do not change any more.
-    gone: HashMap<KeyId, String>,
+    /// The names of what is gone, which do not change any more.
+    gone: HashMap<RecordId, String>,
 }
 
 impl Answering {
@@ -146,24 +147,30 @@ impl Answering {
         let shown = self.history.show(trail, journal, seq, &self.wanted).await?;
         let Some(Shown { entry, seen, hash }) = shown else { return Ok(None) };
         let actor = match entry.actor {
-            Some(Actor::Key(key)) => self.name(key).await?,
-            _ => String::new(),
+            Some(actor) => self.name(actor).await?,
+            None => String::new(),
         };
         Ok(Some(convert::audit::entry(entry, seen, actor, hash)))
     }
 
-    /// A key's name, as it is or was last.
-    async fn name(&mut self, key: KeyId) -> Result<String, Failure> {
-        let live = self.engine.look_as_system(|state| state.key(key).map(|key| key.name.as_str().to_owned()));
-        if let Some(name) = live {
+    /// The name of an actor, as it is or was last. Those of people are not in the journal.
+    async fn name(&mut self, actor: Actor) -> Result<String, Failure> {
+        let id = match actor {
+            Actor::Key(id) => RecordId::Key(id),
+            Actor::Part(id) => RecordId::Part(id),
+            Actor::User(_) | Actor::System => return Ok(String::new()),
+        };
+        let live = self.engine.look_as_system(|state| match actor {
+            Actor::Key(id) => state.key(id).map(|key| key.name.to_string()),
+            Actor::Part(id) => state.part(id).map(|part| part.name.to_string()),
+            Actor::User(_) | Actor::System => None,
+        });
+        if let Some(name) = live.or_else(|| self.gone.get(&id).cloned()) {
             return Ok(name);
         }
-        if let Some(name) = self.gone.get(&key) {
-            return Ok(name.clone());
-        }
-        let name = last_name(&self.engine.shared().trail, self.engine.journal(), key).await?;
+        let name = last_name(&self.engine.shared().trail, self.engine.journal(), id).await?;
         let name = name.unwrap_or_default();
-        self.gone.insert(key, name.clone());
+        self.gone.insert(id, name.clone());
         Ok(name)
     }
 
