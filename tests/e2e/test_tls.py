@@ -230,7 +230,9 @@ class Pair:
 
     @property
     def der(self) -> bytes:
-        return ssl.PEM_cert_to_DER_cert(self.certificate.decode())
+        # The CA's stands behind it.
+        end = "-----END CERTIFICATE-----\n"
+        return ssl.PEM_cert_to_DER_cert(self.certificate.decode().partition(end)[0] + end)
 
 
 @pytest.fixture(scope="module")

@@ -255,7 +255,7 @@ pub struct SigningKey {
     pub purpose: String,
     /// The sealed bytes, in base64.
     pub sealed: String,
-    /// When it was made. The newest of a purpose signs; all that are there verify.
+    /// When it was made. The newest of a purpose that has been known for a while signs; all that are there verify.
     pub created_at: Timestamp,
 }
 

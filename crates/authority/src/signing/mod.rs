@@ -75,14 +75,11 @@ pub enum SigningError {
 }
 
 /// A new key of the authority's own, ready to be stored.
-#[derive(Clone, Debug)]
-pub struct NewKey {
-    /// What it is for.
-    pub purpose: Purpose,
+pub(crate) struct NewKey {
     /// Its id.
-    pub id: SigningKeyId,
+    id: SigningKeyId,
     /// The sealed bytes, in base64.
-    pub sealed: String,
+    sealed: String,
 }
 
 impl Signing {
@@ -152,7 +149,7 @@ impl Signing {
             Purpose::AuthorityCa => CaKeys::make(&self.options.read().name, id, now)?,
         };
         let sealed = self.master().seal(&opened::bound_to(purpose.name(), id), &secret)?;
-        Ok(NewKey { purpose, id, sealed })
+        Ok(NewKey { id, sealed })
     }
 
     /// The token of somebody who authenticated; nothing if there is no key to sign it with.

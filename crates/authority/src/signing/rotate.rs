@@ -145,7 +145,7 @@ pub(super) async fn add(
         shared.signing.make(purpose, shared.clock.now())
     });
     let failed = Failure::Internal("a key of the authority's own could not be made");
-    let NewKey { id, sealed, .. } = match made.await {
+    let NewKey { id, sealed } = match made.await {
         Ok(Ok(key)) => key,
         Ok(Err(error)) => {
             tracing::error!(error = &error as &dyn std::error::Error, "no new key for {}", purpose.name());
