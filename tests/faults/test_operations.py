@@ -78,9 +78,10 @@ def test_every_setting_of_the_file_counts(victim: Victim, tmp_path: Path) -> Non
     ready = serving(victim, "--config", settings(tmp_path, text))
     assert ready["url"].startswith("http://0.0.0.0:")
     assert ready["observe_url"] is not None
+    # Stopped first: that it serves is logged after it is said.
+    victim.stop()
     log = [json.loads(line) for line in victim.log_file.read_text().splitlines()]
     assert {line["level"] for line in log} >= {"INFO"}
-    victim.stop()
     tls = f'data = "{victim.data}"\nlisten = "{FREE}"\ntls_self_signed = true\ntls_names = ["robots.example"]\n'
     ready = serving(victim, "--config", settings(tmp_path, tls))
     assert ready["url"].startswith("https://")
@@ -88,6 +89,13 @@ def test_every_setting_of_the_file_counts(victim: Victim, tmp_path: Path) -> Non
     victim.stop()
     files = f'data = "{victim.data}"\ntls_certificate = "absent.pem"\ntls_key = "absent.key"\n'
     fails("serve", "--config", settings(tmp_path, files), says=["absent.pem"])
+    for wrong, says in [
+        ("external_token_minutes = 61", "--external-token-minutes: must be 1 to 60"),
+        ('name = ""', "--name: must be 1 to 40 printable ASCII characters"),
+        ("rotate_keys_days = -1", "holds a setting that is wrong"),
+    ]:
+        text = f'data = "{victim.data}"\n{wrong}\n'
+        fails("serve", "--config", settings(tmp_path, text), says=[says])
     half = f'data = "{victim.data}"\ntls_certificate = "absent.pem"\n'
     fails("serve", "--config", settings(tmp_path, half), says=["--tls-certificate and --tls-key belong together"])
 
