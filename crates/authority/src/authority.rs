@@ -157,8 +157,7 @@ impl Authority {
             SigningKeys::Keep | SigningKeys::EndTokens => Signing::open(master, &state)?,
             SigningKeys::Replace => Signing::without_keys(master)?,
         };
-        let (engine, writer) =
-            Engine::start(journal, state, mark, clock, unconfirmed.is_none(), usage, keys, trail);
+        let (engine, writer) = Engine::start(journal, state, mark, clock, usage, keys, trail);
         let renewed = match signing {
             SigningKeys::Keep => &[][..],
             SigningKeys::EndTokens => &[Purpose::TokenMac],

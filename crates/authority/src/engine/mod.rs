@@ -64,20 +64,20 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the writer on a journal and the state that was loaded from it.
+    /// Starts the writer on a journal and the state that was loaded from it. Without a mark to advance, the state is
+    /// not confirmed, and no key is accepted.
     pub fn start(
         journal: Journal,
         state: State,
         mark: Option<Mark>,
         clock: Clock,
-        confirmed: bool,
         usage: Usage,
         signing: Signing,
         trail: Trail,
     ) -> (Self, JoinHandle<()>) {
         let metrics = Metrics::new();
         let streams = Streams::new();
-        let confirmed = AtomicBool::new(confirmed);
+        let confirmed = AtomicBool::new(mark.is_some());
         let state = RwLock::new(state);
         let stopping = Notify::new();
         let shared =

@@ -36,6 +36,7 @@ struct Right {
 impl Right {
     /// Whether the right still stands, and when it ends by itself.
     fn stands(&self) -> Result<Option<Timestamp>, Failure> {
+        self.engine.accepts(&self.call)?;
         let organization = self.question.organization;
         let (roots, expires_at) = self.engine.look(self.call.caller, |state, principal, _| {
             let roots = domain::audit::roots(state, principal, organization)?;
