@@ -166,7 +166,7 @@ for (const [name, factory] of Object.entries(transports)) {
     test("a request that is wrong is refused with the reason", async () => {
       await assert.rejects(owner.createKey([], "x"), refusal(Code.InvalidArgument, /^authorizations: must name/));
       await assert.rejects(owner.rotateKey("not-an-id"), refusal(Code.InvalidArgument, /^id: must be a UUID/));
-      await assert.rejects(owner.listFragments(server.organization_id), refusal(Code.Unimplemented, /ListFragments/));
+      await assert.rejects(owner.getFragment(server.organization_id), refusal(Code.Unimplemented, /GetFragment/));
     });
   });
 }

@@ -40,6 +40,26 @@ redacted_debug!(app::RotateKeyResponse { shown: [id], hidden: [key] });
 redacted_debug!(app::CreateKeyFromExistingKeyAuthorizationsResponse { shown: [id], hidden: [key] });
 redacted_debug!(claviger::CreateKeyResponse { shown: [key], hidden: [value] });
 
+redacted_debug!(app::Fragment {
+    shown: [
+        id,
+        name,
+        fragment,
+        organization_owner,
+        public,
+        created_on,
+        organization_name,
+        robot_part_count,
+        organization_count,
+        only_used_by_owner,
+        visibility,
+        last_updated,
+        revision,
+        public_namespace
+    ],
+    hidden: [fragment_config_json]
+});
+
 redacted_debug!(app::SharedSecret { shown: [id, created_on, state], hidden: [secret] });
 redacted_debug!(app::LocationAuth { shown: [location_id, secrets], hidden: [secret] });
 redacted_debug!(app::RobotPart {
@@ -206,6 +226,7 @@ mod tests {
             "viam.app.v1.LocationAuth" => print::<app::LocationAuth>,
             "viam.app.v1.RobotPart" => print::<app::RobotPart>,
             "viam.app.v1.GetRobotPartResponse" => print::<app::GetRobotPartResponse>,
+            "viam.app.v1.Fragment" => print::<app::Fragment>,
             "claviger.v1.CreateKeyResponse" => print::<claviger::CreateKeyResponse>,
             "claviger.v1.BackupResponse" => print::<claviger::BackupResponse>,
             "claviger.v1.ExportJournalResponse" => print::<claviger::ExportJournalResponse>,
