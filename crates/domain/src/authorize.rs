@@ -287,8 +287,13 @@ pub fn authorize_key<V: View + ?Sized>(
     Ok(permit)
 }
 
-/// The right over one grant of a key. One that does not count any more, because its location is not shared any
-/// more, is nobody's but the organization's own.
+/// What a right over a grant of a key is asked of: its resource. One that does not count any more, because its
+/// location is not shared any more, is nobody's but the organization's own.
+pub(crate) fn stake<V: View + ?Sized>(view: &V, organization: OrganizationId, grant: &Grant) -> Resource {
+    if counts(view, organization, grant) { grant.resource } else { Resource::Organization(organization) }
+}
+
+/// The right over one grant of a key.
 fn authorize_grant<V: View + ?Sized>(
     view: &V,
     principal: &Principal<'_>,
@@ -296,16 +301,17 @@ fn authorize_grant<V: View + ?Sized>(
     organization: OrganizationId,
     grant: &Grant,
 ) -> Result<Permit, Refusal> {
-    let resource =
-        if counts(view, organization, grant) { grant.resource } else { Resource::Organization(organization) };
+    let resource = stake(view, organization, grant);
     match authorize_for(view, principal, permission, resource, Some(organization)) {
         Err(Refusal::NotFound(_)) => Err(Refusal::PermissionDenied { permission, resource: None }),
         other => other,
     }
 }
 
+/// Whether the principal knows of a key: it is their own, which is seen also when nothing it holds counts any more, or
+/// it reaches into what they hold.
 fn key_visible<V: View + ?Sized>(view: &V, principal: &Principal<'_>, key: &Key) -> bool {
-    if principal.actor() == Actor::System {
+    if principal.actor() == Actor::System || principal.actor() == Actor::Key(key.id) {
         return true;
     }
     let own = Resource::Organization(key.organization);

@@ -127,13 +127,15 @@ fn theirs(context: &Context<'_>, key: &Key, grant: Grant) -> Result<Permit, Refu
     context.authorize_in(key.organization, Permission::ManageKeys, grant.resource)
 }
 
-/// The key, and the right over a role that it has. A role on what is not shared any more can be taken away too.
+/// The key, and the right over a role that it has. One on what is not shared any more is taken away by an owner of the
+/// key's organization; everybody else reads what they would read if the key had it not.
 fn held(context: &Context<'_>, id: KeyId, grant: Grant) -> Result<(Key, Permit), Refusal> {
-    let lapsed = |key: &Key| key.grants.contains(&grant) && !counts(context.view, key.organization, &grant);
-    if let Some(key) = context.view.key(id).filter(|key| lapsed(key)) {
+    let lapsed = |key: &&Key| key.grants.contains(&grant) && !counts(context.view, key.organization, &grant);
+    if let Some(key) = context.view.key(id).filter(lapsed) {
         let top = Resource::Organization(key.organization);
-        let permit = context.authorize_in(key.organization, Permission::ManageKeys, top);
-        return Ok((key.clone(), permit.map_err(|_| Refusal::NotFound(Kind::Key))?));
+        if let Ok(permit) = context.authorize_in(key.organization, Permission::ManageKeys, top) {
+            return Ok((key.clone(), permit));
+        }
     }
     let _seen = context.authorize(Permission::ManageKeys, grant.resource)?;
     let key = seen(context, id)?;

@@ -52,10 +52,7 @@ pub fn list_roles<V: View + ?Sized>(
     if let Some(unseen) = named.iter().find(|resource| !visible(view, principal, **resource)) {
         return Err(Refusal::NotFound(crate::record::RecordId::from(*unseen).kind()));
     }
-    let shown = |held: &RoleHeld| {
-        (named.is_empty() || named.contains(&held.grant.resource))
-            && holds(view, principal, Permission::ManageKeys, held.grant.resource)
-    };
+    let shown = |held: &RoleHeld| named.is_empty() || named.contains(&held.grant.resource);
     let keys = match super::keys::list_keys(view, principal, organization) {
         Ok(keys) => keys,
         // An operator: sees the roles of people, of whom there are none yet.

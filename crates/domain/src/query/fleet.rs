@@ -85,15 +85,23 @@ fn containing<V: View + ?Sized>(view: &V, principal: &Principal<'_>) -> BTreeSet
 
 /// The same for what is held in one organization.
 fn containing_by<V: View + ?Sized>(view: &V, holding: &Holding<'_>) -> BTreeSet<LocationId> {
-    let counting = holding.grants.iter().filter(|grant| counts(view, holding.organization, grant));
-    let machines = counting.filter_map(|grant| match grant.resource {
-        Resource::Machine(id) => view.machine(id),
-        _ => None,
-    });
-    machines.map(|machine| machine.location).collect()
+    machines_by(view, holding).map(|machine| machine.location).collect()
 }
 
-/// The locations of an organization that the caller sees, those that are shared with it included, parents before what is nested in them.
+/// The machines on which a role is held in one organization that counts.
+fn machines_by<'a, V: View + ?Sized>(
+    view: &'a V,
+    holding: &Holding<'_>,
+) -> impl Iterator<Item = &'a Machine> {
+    let counting = holding.grants.iter().filter(|grant| counts(view, holding.organization, grant));
+    counting.filter_map(|grant| match grant.resource {
+        Resource::Machine(id) => view.machine(id),
+        _ => None,
+    })
+}
+
+/// The locations of an organization that the caller sees by what they hold in it, those that are shared with it
+/// included, parents before what is nested in them.
 ///
 /// # Errors
 /// Where the caller does not even see the organization.
@@ -171,21 +179,12 @@ pub fn list_machines<'a, V: View + ?Sized>(
     if holds(view, principal, Permission::ReadRobot, Resource::Location(location)) {
         return Ok(view.machines_in(location).collect());
     }
-    Ok(own_machines(view, principal).filter(|machine| machine.location == location).collect())
-}
-
-fn own_machines<'a, V: View + ?Sized>(
-    view: &'a V,
-    principal: &Principal<'_>,
-) -> impl Iterator<Item = &'a Machine> {
-    let ids: BTreeSet<_> = principal
-        .grants()
-        .filter_map(|grant| match grant.resource {
-            Resource::Machine(id) => Some(id),
-            _ => None,
-        })
+    let own: BTreeSet<_> = principal
+        .holdings()
+        .flat_map(|holding| machines_by(view, &holding).map(|machine| machine.id).collect::<Vec<_>>())
         .collect();
-    ids.into_iter().filter_map(|id| view.machine(id))
+    let own = own.into_iter().filter_map(|id| view.machine(id));
+    Ok(own.filter(|machine| machine.location == location).collect())
 }
 
 /// All machines of an organization that the caller sees.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::authorize::{authorize, authorize_key, counts, held_in, holds_for};
+use crate::authorize::{authorize, authorize_key, counts, held_in, holds_for, stake};
 use crate::id::{KeyId, MachineId, OrganizationId};
 use crate::policy::Permission;
 use crate::record::{Actor, Key, Kind, RecordId};
@@ -59,7 +59,8 @@ pub fn list_keys<'a, V: View + ?Sized>(
 
 fn listed<'a, V: View + ?Sized>(view: &V, principal: &Principal<'_>, key: &'a Key) -> ListedKey<'a> {
     let own = |grant: &Grant| {
-        holds_for(view, principal, Permission::ManageKeys, grant.resource, Some(key.organization))
+        let resource = stake(view, key.organization, grant);
+        holds_for(view, principal, Permission::ManageKeys, resource, Some(key.organization))
     };
     let grants: Vec<_> = key.grants.iter().copied().filter(own).collect();
     let manageable = grants.len() == key.grants.len();
@@ -134,10 +135,8 @@ pub fn list_managers<'a, V: View + ?Sized>(
     let _permit = authorize(view, principal, Permission::ManageKeys, resource)?;
     let lineage = Lineage::of(view, resource).ok_or(Refusal::NotFound(RecordId::from(resource).kind()))?;
     let mut found = BTreeMap::new();
-    for organization in principal_organizations(view, principal, &lineage) {
-        let own = Resource::Organization(organization);
-        let through_share = (organization != lineage.organization()).then_some(own);
-        for step in lineage.iter().chain(through_share) {
+    for organization in principal_organizations(principal, &lineage) {
+        for step in steps_of(view, &lineage, organization) {
             // A narrower owner learns who else stands at or below what they own, not who stands above.
             if !holds_for(view, principal, Permission::ManageKeys, step, Some(organization)) {
                 break;
@@ -156,13 +155,20 @@ pub fn list_managers<'a, V: View + ?Sized>(
     Ok(found.into_values().collect())
 }
 
+/// From a resource up, as far as an organization has a part in it. Above what is shared with it stands the organization
+/// itself, whose owners manage its keys there.
+fn steps_of<V: View + ?Sized>(view: &V, lineage: &Lineage, organization: OrganizationId) -> Vec<Resource> {
+    if lineage.organization() == organization {
+        return lineage.iter().collect();
+    }
+    let shared: Vec<_> = lineage.iter().take(lineage.shared_steps(view, organization)).collect();
+    let own = (!shared.is_empty()).then_some(Resource::Organization(organization));
+    shared.into_iter().chain(own).collect()
+}
+
 /// The organizations for which the principal looks at a resource: those they hold something in; for the person at the
 /// server, the one it belongs to.
-fn principal_organizations<V: View + ?Sized>(
-    _view: &V,
-    principal: &Principal<'_>,
-    lineage: &Lineage,
-) -> Vec<OrganizationId> {
+fn principal_organizations(principal: &Principal<'_>, lineage: &Lineage) -> Vec<OrganizationId> {
     match principal.actor() {
         Actor::System => vec![lineage.organization()],
         _ => principal.holdings().map(|holding| holding.organization).collect(),
