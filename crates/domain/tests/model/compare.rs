@@ -3,12 +3,12 @@
 use std::fmt::Debug;
 
 use domain::{
-    Actor, Basis, Caller, Key, KeyHash, KeyValue, Kind, Permission, Principal, RecordId, Refusal, Resource,
-    State, Timestamp, View, authorize, authorize_key, held_in, holds, present, verify, visible,
+    Actor, Basis, EmailHash, Key, KeyHash, Kind, Permission, Principal, RecordId, Refusal, Resource, State,
+    User, View, authorize, authorize_key, held_in, holds, visible,
 };
 
-use crate::dice::Dice;
-use crate::naive::{Eyes, Model, ModelKey, No};
+use crate::eyes::Eyes;
+use crate::naive::{Model, ModelKey, No};
 
 /// What differs.
 pub(crate) type Differs = Result<(), String>;
@@ -55,7 +55,8 @@ pub(crate) fn compare_view<V: View>(view: &V, model: &Model) -> Differs {
         holders.sort_unstable();
         same(view.holders(of).collect(), holders, || format!("the holders of {of}"))?;
     }
-    Ok(())
+    compare_people(view, model)?;
+    compare_shares(view, model)
 }
 
 fn compare_records<V: View>(view: &V, model: &Model) -> Differs {
@@ -70,6 +71,9 @@ fn compare_records<V: View>(view: &V, model: &Model) -> Differs {
     }
     for it in &model.parts {
         same(view.part(it.id), Some(it), || "a part".to_owned())?;
+    }
+    for it in &model.users {
+        same(view.user(it.id), Some(it), || "a person".to_owned())?;
     }
     for it in &model.signing_keys {
         same(view.signing_key(it.id), Some(it), || "a signing key".to_owned())?;
@@ -168,6 +172,7 @@ pub(crate) fn compare_state(state: &State, model: &Model) -> Differs {
         (Kind::Part, model.parts.len()),
         (Kind::Key, model.keys.len()),
         (Kind::SigningKey, model.signing_keys.len()),
+        (Kind::User, model.users.len()),
     ] {
         same(state.count(kind), count, || format!("how many {kind:?}s there are"))?;
     }
@@ -238,38 +243,39 @@ fn by_right(eyes: &Eyes<'_>, permission: Permission, resource: Resource, basis: 
     }
 }
 
-/// Who is let in: some keys, with their value and with others, around the moment they expire.
-pub(crate) fn compare_doors<V: View>(view: &V, model: &Model, dice: &mut Dice) -> Result<usize, String> {
-    let mut cases = 0;
-    let fresh = KeyValue::generate(&mut dice.0).expose().to_owned();
-    let some: Vec<_> = model.keys.iter().filter(|_| dice.percent(40)).collect();
-    for key in some {
-        for at in moments(model.now, key.expires_at) {
-            let other = dice.one(&model.keys).value;
-            let old = dice.pick(&model.old_values).map_or_else(|| fresh.clone(), |(_, value)| value);
-            for value in [&key.value, &other, &old, &fresh] {
-                let naive = model.let_in_by_value(key.id, value, at);
-                let real = verify(view, &key.id.to_string(), value, at).map(|it| it.actor());
-                same(real, naive, || format!("a value for key {} at {at}", key.id))?;
-                cases += 1;
-            }
-            for generation in key.generation - 1..=key.generation + 1 {
-                let caller = Caller::Key { id: key.id, generation };
-                let real = present(view, caller, at).map(|it| it.actor());
-                same(real, model.let_in(caller, at), || format!("{caller:?} at {at}"))?;
-                cases += 1;
-            }
+/// The people of every organization and on every resource, those that are gone included, and by their addresses.
+fn compare_people<V: View>(view: &V, model: &Model) -> Differs {
+    let ids = |wanted: &dyn Fn(&User) -> bool| {
+        let mut ids: Vec<_> = model.users.iter().filter(|it| wanted(it)).map(|it| it.id).collect();
+        ids.sort_unstable();
+        ids
+    };
+    for of in model.resources().into_iter().chain(model.buried_resources()) {
+        let holds = |user: &User| {
+            let mut grants = user.memberships.iter().flat_map(|it| it.grants.iter());
+            grants.any(|grant| grant.resource == of)
+        };
+        same(view.people_on(of).collect(), ids(&holds), || format!("the people on {of}"))?;
+        if let Resource::Organization(id) = of {
+            let member = |user: &User| user.memberships.iter().any(|it| it.organization == id);
+            same(view.members(id).collect(), ids(&member), || format!("the members of {id}"))?;
         }
     }
-    for (id, value) in model.old_values.iter().rev().take(20) {
-        let real = verify(view, &id.to_string(), value, model.now).map(|it| it.actor());
-        same(real, model.let_in_by_value(*id, value, model.now), || format!("an old value of key {id}"))?;
-        cases += 1;
+    for user in &model.users {
+        same(view.user_by_email(user.email), Some(user.id), || format!("the address of {}", user.id))?;
     }
-    Ok(cases)
+    let nobody = EmailHash::from_bytes([0; 32]);
+    same(view.user_by_email(nobody), None, || "nobody's address".to_owned())
 }
 
-fn moments(now: Timestamp, expires_at: Option<Timestamp>) -> Vec<Timestamp> {
-    let around = |end: Timestamp| [-1, 0, 1].map(|micros| Timestamp::from_micros(end.as_micros() + micros));
-    [now].into_iter().chain(expires_at.into_iter().flat_map(around)).collect()
+fn compare_shares<V: View>(view: &V, model: &Model) -> Differs {
+    let buried = model.buried_resources();
+    for of in model.resources().iter().chain(&buried) {
+        let Resource::Organization(id) = *of else { continue };
+        let shared = model.locations.iter().filter(|it| it.shared_with.contains(&id));
+        let mut shared: Vec<_> = shared.map(|it| it.id).collect();
+        shared.sort_unstable();
+        same(view.shared_with(id).collect(), shared, || format!("what is shared with {id}"))?;
+    }
+    Ok(())
 }

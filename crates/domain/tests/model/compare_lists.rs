@@ -9,8 +9,9 @@ use domain::{Kind, LocationId, OrganizationId, Permission, Principal, RecordId, 
 
 use crate::compare::{Differs, no, same};
 use crate::dice::Dice;
+use crate::eyes::Eyes;
 use crate::lists::Shown;
-use crate::naive::{Eyes, No};
+use crate::naive::No;
 
 /// Asks everything that can be asked; returns how many questions that were.
 pub(crate) fn compare_lists<V: View>(

@@ -2,12 +2,13 @@
 
 use domain::command::{NewKey, NewParent, UpdateLocation, UpdateMachine, UpdateOrganization};
 use domain::{
-    Actor, Change, Entry, Grant, KeyId, Location, Machine, Name, Organization, OrganizationId, Part, Record,
-    RecordId, Resource, Role, SigningKey, Timestamp,
+    Actor, Change, Entry, Grant, KeyId, Location, LocationId, Machine, Name, Organization, OrganizationId,
+    Part, Record, RecordId, Resource, Role, SigningKey, Timestamp,
 };
 
 use crate::acts::{Act, Reply};
-use crate::naive::{Model, ModelKey, Wrong};
+use crate::naive::{Model, ModelKey};
+use crate::wrong::Wrong;
 
 impl Model {
     /// Takes in an act that was let through. Of the reply and the entry it believes the new ids and values only.
@@ -35,6 +36,14 @@ impl Model {
                 for key in self.keys.clone().into_iter().filter(|key| key.organization == it.id) {
                     self.bury_key(&key);
                 }
+                for user in &mut self.users {
+                    user.memberships.retain(|membership| membership.organization != it.id);
+                }
+                if !self.is(Wrong::SharesOutliveOrganizations) {
+                    for location in &mut self.locations {
+                        location.shared_with.retain(|with| *with != it.id);
+                    }
+                }
                 self.organizations.retain(|own| own.id != it.id);
                 self.buried.push(RecordId::Organization(it.id));
             }
@@ -56,6 +65,12 @@ impl Model {
                 self.locations.retain(|own| own.id != it.id);
                 self.bury(Resource::Location(it.id));
             }
+            (Act::ShareLocation(it), _) => {
+                let own = self.locations.iter_mut().find(|own| own.id == it.id).unwrap();
+                own.shared_with.push(it.organization);
+                own.shared_with.sort_unstable();
+            }
+            (Act::UnshareLocation(it), _) => self.unshare(it.id, it.organization),
             (Act::CreateMachine(it), Reply::Machine(new)) => {
                 let machine =
                     Machine { id: new.id, location: it.location, name: it.name, created_at: self.now };
@@ -88,8 +103,8 @@ impl Model {
         match (act, reply) {
             (Act::CreateKey(it), Reply::NewKey(new)) => {
                 let tree = self.tree();
-                let organization =
-                    self.eyes(&tree, actor).organization_of(it.grants[0].resource).expect("it was seen");
+                let only = || self.eyes(&tree, actor).with_a_part(&it.grants).into_iter().next();
+                let organization = it.organization.or_else(only).expect("it was let through");
                 self.add_key(actor, new, it.name, organization, it.grants, it.expires_at);
             }
             (Act::DuplicateKey(it), Reply::NewKey(new)) => {
@@ -167,9 +182,28 @@ impl Model {
         key.grants.sort_unstable_by_key(|grant| grant.resource);
     }
 
-    /// A resource is gone: its grants go with it, and keys that have nothing left.
+    /// "Keep the record": what was held through the share does not count any more, but is still there.
+    fn unshare(&mut self, id: LocationId, organization: OrganizationId) {
+        let below = self.tree()[&Resource::Location(id)].clone();
+        let own = self.locations.iter_mut().find(|own| own.id == id).unwrap();
+        own.shared_with.retain(|with| *with != organization);
+        if self.is(Wrong::RolesEndWithShares) {
+            for key in self.keys.iter_mut().filter(|key| key.organization == organization) {
+                key.grants.retain(|grant| !below.contains(&grant.resource));
+            }
+        }
+    }
+
+    /// A resource is gone: its grants go with it, and keys that have nothing left. People stay known.
     fn bury(&mut self, gone: Resource) {
         self.buried.push(gone.into());
+        for user in self.users.iter_mut().filter(|_| self.wrong != Some(Wrong::PeopleKeepWhatIsDeleted)) {
+            for membership in &mut user.memberships {
+                let kept = membership.grants.iter().copied().filter(|grant| grant.resource != gone);
+                membership.grants = kept.collect();
+            }
+            user.memberships.retain(|membership| !membership.grants.is_empty());
+        }
         if self.is(Wrong::GrantsOutliveResources) {
             return;
         }

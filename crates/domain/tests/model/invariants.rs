@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::command::MAX_GRANTS;
 use domain::{
-    Grant, Key, Location, MAX_LOCATION_DEPTH, OrganizationId, RecordId, Resource, Role, State, View,
+    Grant, Key, Location, MAX_LOCATION_DEPTH, OrganizationId, RecordId, Resource, Role, State, User, View,
 };
 
 use crate::compare::Differs;
@@ -18,6 +18,7 @@ fn hold(holds: bool, otherwise: impl FnOnce() -> String) -> Differs {
 pub(crate) fn check(state: &State, model: &Model, owned: &mut BTreeSet<OrganizationId>) -> Differs {
     for location in model.locations.iter().filter_map(|it| state.location(it.id)) {
         check_location(state, location)?;
+        check_shares(state, location)?;
     }
     for machine in model.machines.iter().filter_map(|it| state.machine(it.id)) {
         hold(state.location(machine.location).is_some(), || {
@@ -31,6 +32,9 @@ pub(crate) fn check(state: &State, model: &Model, owned: &mut BTreeSet<Organizat
     }
     for key in model.keys.iter().filter_map(|it| state.key(it.id)) {
         check_key(state, key)?;
+    }
+    for user in model.users.iter().filter_map(|it| state.user(it.id)) {
+        check_user(state, user)?;
     }
     check_owners(state, model, owned)
 }
@@ -58,18 +62,38 @@ fn check_key(state: &State, key: &Key) -> Differs {
     let resources: BTreeSet<_> = key.grants.iter().map(|grant| grant.resource).collect();
     hold(resources.len() == key.grants.len(), || wrong("has two roles on one resource"))?;
     for resource in resources {
-        hold(state.record(RecordId::from(resource)).is_some(), || wrong("has a grant on nothing"))?;
-        hold(organization_of(state, resource) == Some(key.organization), || wrong("reaches abroad"))?;
+        check_reach(state, key.organization, resource).map_err(|what| wrong(&what))?;
     }
     Ok(())
 }
 
-fn organization_of(state: &State, resource: Resource) -> Option<OrganizationId> {
-    match resource {
-        Resource::Organization(id) => Some(id),
-        Resource::Location(id) => Some(state.location(id)?.organization),
-        Resource::Machine(id) => Some(state.location(state.machine(id)?.location)?.organization),
+/// What is held is there, and is no other organization: of those, at most what they share or have shared.
+fn check_reach(state: &State, organization: OrganizationId, resource: Resource) -> Differs {
+    hold(state.record(RecordId::from(resource)).is_some(), || "has a grant on nothing".to_owned())?;
+    let whole = matches!(resource, Resource::Organization(id) if id != organization);
+    hold(!whole, || "holds another organization".to_owned())
+}
+
+fn check_user(state: &State, user: &User) -> Differs {
+    let wrong = |what: &str| format!("person {} {what}", user.id);
+    hold(user.memberships.is_sorted_by_key(|it| it.organization), || wrong("has unsorted memberships"))?;
+    for membership in &user.memberships {
+        hold(state.organization(membership.organization).is_some(), || wrong("is a member of nothing"))?;
+        hold(!membership.grants.is_empty(), || wrong("holds nothing as a member"))?;
+        hold(membership.grants.is_sorted_by_key(|it| it.resource), || wrong("has unsorted grants"))?;
+        for grant in membership.grants.iter() {
+            check_reach(state, membership.organization, grant.resource).map_err(|what| wrong(&what))?;
+        }
     }
+    Ok(())
+}
+
+fn check_shares(state: &State, location: &Location) -> Differs {
+    let wrong = |what: &str| format!("location {} is shared {what}", location.id);
+    let shares = &location.shared_with;
+    hold(shares.windows(2).all(|pair| pair[0] < pair[1]), || wrong("twice with the same"))?;
+    hold(!shares.contains(&location.organization), || wrong("with its own organization"))?;
+    hold(shares.iter().all(|id| state.organization(*id).is_some()), || wrong("with nobody"))
 }
 
 /// Whoever once had an owner for good, and is still there, has one.
@@ -77,15 +101,17 @@ fn check_owners(state: &State, model: &Model, owned: &mut BTreeSet<OrganizationI
     owned.retain(|id| state.organization(*id).is_some());
     for organization in &model.organizations {
         let owner = Grant { role: Role::Owner, resource: Resource::Organization(organization.id) };
-        let mut keys = model.keys.iter().filter_map(|it| state.key(it.id));
-        if keys.any(|key| key.grants.contains(&owner) && key.expires_at.is_none()) {
+        let mut keys = state.keys_of(organization.id);
+        let people = model.users.iter().filter_map(|it| state.user(it.id)).filter(|user| user.can_sign_in);
+        let mut held = people.flat_map(|user| &user.memberships).map(|membership| &membership.grants);
+        let has_one = keys.any(|key| key.grants.contains(&owner) && key.expires_at.is_none())
+            || held.any(|grants| grants.contains(&owner));
+        if has_one {
             owned.insert(organization.id);
         }
-        let lost = owned.contains(&organization.id)
-            && !state
-                .keys_of(organization.id)
-                .any(|key| key.grants.contains(&owner) && key.expires_at.is_none());
-        hold(!lost, || format!("organization {} has no owner any more", organization.id))?;
+        hold(has_one || !owned.contains(&organization.id), || {
+            format!("organization {} has no owner any more", organization.id)
+        })?;
     }
     Ok(())
 }

@@ -1,10 +1,13 @@
 //! What the naive model answers to every read.
 
 use domain::{
-    Grant, KeyId, Kind, LocationId, Machine, MachineId, OrganizationId, Permission, RecordId, Resource, Role,
+    Actor, Grant, KeyId, Kind, LocationId, Machine, MachineId, OrganizationId, Permission, RecordId,
+    Resource, Role,
 };
 
-use crate::naive::{Eyes, ModelKey, No, Wrong};
+use crate::eyes::Eyes;
+use crate::naive::{ModelKey, No};
+use crate::wrong::Wrong;
 
 /// A key as a list shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,26 +29,35 @@ impl Eyes<'_> {
 
     /// "Machine-scoped identities still need a minimal record for the containing location."
     pub(crate) fn one_location(&self, id: LocationId) -> Result<(), No> {
-        if self.has_a_machine_in(id) {
+        if self.holdings.iter().any(|(organization, _)| self.has_a_machine_in(*organization, id)) {
             return Ok(());
         }
         self.ask(Permission::ReadLocation, Resource::Location(id))
     }
 
-    fn has_a_machine_in(&self, location: LocationId) -> bool {
+    fn has_a_machine_in(&self, organization: OrganizationId, location: LocationId) -> bool {
         let standing = self.model.machines.iter().filter(|it| it.location == location);
-        let grants = self.own_key().map_or(&[][..], |key| &key.grants);
-        standing.into_iter().any(|it| grants.iter().any(|grant| grant.resource == Resource::Machine(it.id)))
+        let mut standing = standing.map(|it| Resource::Machine(it.id));
+        let here = self.holdings.iter().filter(|(own, _)| *own == organization);
+        let grants: Vec<_> = here.flat_map(|(_, grants)| grants).map(|grant| grant.resource).collect();
+        standing.any(|it| grants.contains(&it) && self.model.has_part(self.tree, organization, it))
     }
 
-    /// In order of their ids.
+    /// Those an organization has a part in, as far as what they hold there shows them; in order of their ids.
     pub(crate) fn locations(&self, organization: OrganizationId) -> Result<Vec<LocationId>, No> {
         if !self.sees(Resource::Organization(organization)) {
             return Err(No::NotFound(Kind::Organization));
         }
-        let mut found: Vec<_> = self.model.locations.iter().collect();
-        found.retain(|it| it.organization == organization && self.one_location(it.id).is_ok());
-        let mut found: Vec<_> = found.into_iter().map(|it| it.id).collect();
+        let part = self.model.part_of(self.tree, organization);
+        let shown = |id: LocationId| {
+            let resource = Resource::Location(id);
+            let mixed = self.model.is(Wrong::ListsMixOrganizations) && self.one_location(id).is_ok();
+            mixed
+                || self.may_in(organization, Permission::ReadLocation, resource)
+                || self.has_a_machine_in(organization, id)
+        };
+        let mut found: Vec<_> = self.model.locations.iter().map(|it| it.id).collect();
+        found.retain(|id| part.contains(&Resource::Location(*id)) && shown(*id));
         found.sort_unstable();
         Ok(found)
     }
@@ -58,11 +70,8 @@ impl Eyes<'_> {
     }
 
     pub(crate) fn all_machines(&self, organization: OrganizationId) -> Result<Vec<MachineId>, No> {
-        let top = Resource::Organization(organization);
-        if !self.sees(top) {
-            return Err(No::NotFound(Kind::Organization));
-        }
-        Ok(self.machines_where(|it| self.tree[&top].contains(&Resource::Machine(it.id))))
+        let locations = self.locations(organization)?;
+        Ok(self.machines_where(|it| locations.contains(&it.location)))
     }
 
     fn machines_where(&self, wanted: impl Fn(&Machine) -> bool) -> Vec<MachineId> {
@@ -77,35 +86,39 @@ impl Eyes<'_> {
     /// resources, showing only those authorizations. Operators: PermissionDenied."
     pub(crate) fn keys(&self, organization: OrganizationId) -> Result<Vec<Shown>, No> {
         let top = Resource::Organization(organization);
-        let inside = self.tree.get(&top).map_or(&[][..], |below| below);
-        if !inside.iter().any(|resource| self.may(Permission::ManageKeys, *resource)) {
+        let part = self.model.part_of(self.tree, organization);
+        if !part.iter().any(|resource| self.may_in(organization, Permission::ManageKeys, *resource)) {
             self.ask(Permission::ManageKeys, top)?;
         }
         let mut found: Vec<_> = self.model.keys.iter().filter(|it| it.organization == organization).collect();
         found.sort_unstable_by_key(|it| it.id);
-        let shown = found.into_iter().map(|it| self.shown(&it.grants, it.id));
+        let shown = found.into_iter().map(|it| self.shown(it));
         Ok(shown.filter(|it| !it.grants.is_empty()).collect())
     }
 
-    fn shown(&self, grants: &[Grant], key: KeyId) -> Shown {
-        let own = |grant: &Grant| self.may(Permission::ManageKeys, grant.resource);
-        let manageable = grants.iter().all(own);
-        let all = self.model.is(Wrong::ListsShowForeignGrants) && grants.iter().any(own);
-        let grants = grants.iter().filter(|grant| all || own(grant)).copied().collect();
-        Shown { key, grants, manageable }
+    fn shown(&self, key: &ModelKey) -> Shown {
+        let own = |grant: &Grant| {
+            let stake = self.stake(key.organization, *grant);
+            self.may_in(key.organization, Permission::ManageKeys, stake)
+        };
+        let manageable = key.grants.iter().all(own);
+        let all = self.model.is(Wrong::ListsShowForeignGrants) && key.grants.iter().any(own);
+        let grants = key.grants.iter().filter(|grant| all || own(grant)).copied().collect();
+        Shown { key: key.id, grants, manageable }
     }
 
     pub(crate) fn one_key(&self, id: KeyId) -> Result<Shown, No> {
         let refusal = self.ask_key(Permission::ManageKeys, id);
         let key = self.model.key(id).ok_or(No::NotFound(Kind::Key))?;
-        let shown = self.shown(&key.grants, id);
+        let shown = self.shown(key);
         if self.own_key().is_some_and(|own| own.id == id) {
             return Ok(Shown { grants: key.grants.clone(), ..shown });
         }
         if shown.grants.is_empty() { refusal.map(|()| shown) } else { Ok(shown) }
     }
 
-    /// "Keys with an authorization exactly on that robot; owner keys should come first."
+    /// "Keys with an authorization exactly on that robot; every returned key must be able to control it; owner keys
+    /// should come first." Each organization's keys are shown to its own owners.
     pub(crate) fn keys_of_machine(&self, machine: MachineId) -> Result<Vec<Shown>, No> {
         let machine = Resource::Machine(machine);
         self.ask(Permission::ManageKeys, machine)?;
@@ -114,28 +127,37 @@ impl Eyes<'_> {
             let mut holders: Vec<_> = self.model.keys.iter().collect();
             let accepted = |key: &ModelKey| key.expires_at.is_none_or(|at| at > self.model.now);
             holders.retain(|key| accepted(key) && key.grants.contains(&Grant { role, resource: machine }));
+            holders.retain(|key| self.model.has_part(self.tree, key.organization, machine));
             holders.sort_unstable_by_key(|key| key.id);
-            found.extend(holders.into_iter().map(|key| self.shown(&key.grants, key.id)));
+            let shown = holders.into_iter().map(|key| self.shown(key));
+            found.extend(shown.filter(|it| !it.grants.is_empty()));
         }
         Ok(found)
     }
 
-    /// The owners at each step from the resource up, as far up as the caller is one.
+    /// Of each organization of the caller: its owners at each step from the resource up, as far up as the caller is
+    /// one. Above what is shared with it stands the organization itself.
     pub(crate) fn managers(&self, resource: Resource) -> Result<Vec<(KeyId, Grant)>, No> {
         self.ask(Permission::ManageKeys, resource)?;
-        let mut above: Vec<_> = self.tree.iter().filter(|(_, below)| below.contains(&resource)).collect();
-        // The nearer, the less is below it.
-        above.sort_by_key(|(_, below)| below.len());
         let mut found = vec![];
-        for (&step, _) in above {
-            if !self.may(Permission::ManageKeys, step) {
+        for organization in &self.model.organizations {
+            let top = Resource::Organization(organization.id);
+            let home = self.tree[&top].contains(&resource);
+            if if self.actor == Actor::System { !home } else { !self.belongs_to(organization.id) } {
                 continue;
             }
-            let owner = Grant { role: Role::Owner, resource: step };
-            let mut holders: Vec<_> =
-                self.model.keys.iter().filter(|key| key.grants.contains(&owner)).collect();
-            holders.sort_unstable_by_key(|key| key.id);
-            found.extend(holders.into_iter().map(|key| (key.id, owner)));
+            let mut above = self.model.part_of(self.tree, organization.id);
+            above.retain(|step| self.tree[step].contains(&resource));
+            if !home && !above.is_empty() && !self.model.is(Wrong::ManagersStopAtShares) {
+                above.push(top);
+            }
+            // The nearer, the less is below it; the organization stands above all.
+            above.sort_by_key(|step| (*step == top, self.tree[step].len()));
+            for step in above {
+                if self.may_in(organization.id, Permission::ManageKeys, step) {
+                    found.extend(self.owners_of(organization.id, step));
+                }
+            }
         }
         // Each key once, with the nearest; and in the order in which they were made.
         let mut once = vec![];
@@ -146,6 +168,12 @@ impl Eyes<'_> {
         }
         once.sort_unstable();
         Ok(once)
+    }
+
+    fn owners_of(&self, organization: OrganizationId, step: Resource) -> Vec<(KeyId, Grant)> {
+        let owner = Grant { role: Role::Owner, resource: step };
+        let keys = self.model.keys.iter().filter(|key| key.organization == organization);
+        keys.filter(|key| key.grants.contains(&owner)).map(|key| (key.id, owner)).collect()
     }
 
     /// "Allowed to operators, restricted to resources they can access, and user identities only; API-key
@@ -173,8 +201,8 @@ impl Eyes<'_> {
         organization: OrganizationId,
     ) -> Result<Vec<Resource>, No> {
         let top = Resource::Organization(organization);
-        let inside = self.tree.get(&top).map_or(&[][..], |below| below);
-        let held: Vec<_> = inside.iter().copied().filter(|it| self.may(permission, *it)).collect();
+        let mut held = self.model.part_of(self.tree, organization);
+        held.retain(|it| self.may_in(organization, permission, *it));
         if held.contains(&top) {
             return Ok(vec![top]);
         }

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     Actor, Caller, Denial, Grant, KeyId, Kind, Location, LocationId, Machine, MachineId, Name, Organization,
-    OrganizationId, Part, Permission, RecordId, Resource, ResourceType, Role, SigningKey, Timestamp,
+    OrganizationId, Part, Permission, RecordId, Resource, Role, SigningKey, Timestamp, User, UserId,
 };
 
-use crate::matrix::{self, COLUMNS, WIDE};
+use crate::rights::Columns;
+use crate::wrong::Wrong;
 
 /// A fleet as plain lists.
 #[derive(Clone)]
@@ -22,14 +23,13 @@ pub(crate) struct Model {
     pub(crate) machines: Vec<Machine>,
     pub(crate) parts: Vec<Part>,
     pub(crate) keys: Vec<ModelKey>,
+    pub(crate) users: Vec<User>,
     pub(crate) signing_keys: Vec<SigningKey>,
     /// What there was once.
     pub(crate) buried: Vec<RecordId>,
     /// Values that were good once, each with its key.
     pub(crate) old_values: Vec<(KeyId, String)>,
-    /// By column of the matrix, a bit for each permission.
-    columns: [u64; 6],
-    wide: u64,
+    pub(crate) columns: Columns,
 }
 
 /// A key, with its value in plain text: only a model may keep that.
@@ -59,98 +59,11 @@ pub(crate) enum No {
     Unauthenticated(Denial),
 }
 
-/// A rule of the model that is wrong on purpose, to show that the comparison notices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wrong {
-    /// One cell of the policy is the other way round.
-    Cell(Permission, Role, ResourceType),
-    /// A role on a location does not reach into the locations nested in it.
-    RolesStopAtNestedLocations,
-    /// What is organization-wide stays where the role is held.
-    NothingIsWide,
-    /// What a caller must not see is denied instead of not found.
-    HiddenThingsAreDenied,
-    /// A key still works in the microsecond it expires in.
-    KeysExpireLate,
-    /// A token outlives the rotation of its key.
-    OldTokensLive,
-    /// The last owner may go.
-    LastOwnersGo,
-    /// An owner that expires keeps an organization reachable.
-    ExpiringOwnersCount,
-    /// Who owns one thing that a key reaches may manage the key.
-    OneGrantIsEnough,
-    /// Locations nest four deep.
-    NestingIsFourDeep,
-    /// Moving a machine takes the right on the machine only.
-    MachinesMoveAnywhere,
-    /// A key keeps its grants on what is deleted.
-    GrantsOutliveResources,
-    /// Lists show all grants of a key that reaches into what the caller owns.
-    ListsShowForeignGrants,
-    /// To name a thing as it is named already is a change.
-    SameNameIsAChange,
-    /// Holding a role twice is a change.
-    SameRoleIsAChange,
-}
-
-impl Wrong {
-    /// All but the cells.
-    pub(crate) const ALL: [Self; 14] = [
-        Self::RolesStopAtNestedLocations,
-        Self::NothingIsWide,
-        Self::HiddenThingsAreDenied,
-        Self::KeysExpireLate,
-        Self::OldTokensLive,
-        Self::LastOwnersGo,
-        Self::ExpiringOwnersCount,
-        Self::OneGrantIsEnough,
-        Self::NestingIsFourDeep,
-        Self::MachinesMoveAnywhere,
-        Self::GrantsOutliveResources,
-        Self::ListsShowForeignGrants,
-        Self::SameNameIsAChange,
-        Self::SameRoleIsAChange,
-    ];
-}
-
 /// Everything at or below each resource, itself first.
 pub(crate) type Tree = BTreeMap<Resource, Vec<Resource>>;
 
-/// What somebody with these grants may do and may see.
-#[derive(Clone, Default)]
-pub(crate) struct Rights {
-    /// By resource, a bit for each permission.
-    pub(crate) allowed: BTreeMap<Resource, u64>,
-    seen: BTreeSet<Resource>,
-}
-
-/// The fleet as one caller sees it.
-pub(crate) struct Eyes<'m> {
-    pub(crate) model: &'m Model,
-    pub(crate) tree: &'m Tree,
-    pub(crate) actor: Actor,
-    rights: Rights,
-    /// What each grant gives alone.
-    pub(crate) alone: Vec<(Grant, Rights)>,
-}
-
-const fn bit(permission: Permission) -> u64 {
-    1 << permission as u8
-}
-
 impl Model {
     pub(crate) fn new(now: Timestamp, wrong: Option<Wrong>) -> Self {
-        let given = |permission, role, level| {
-            let cell = matrix::cell(permission, role, level).expect("every permission has a row");
-            cell != (wrong == Some(Wrong::Cell(permission, role, level)))
-        };
-        let all = || Permission::ALL.iter().copied();
-        let columns = COLUMNS.map(|(level, role)| {
-            all().filter(|it| given(*it, role, level)).fold(0, |bits, it| bits | bit(it))
-        });
-        let wide = all().filter(|it| WIDE.contains(&it.name())).fold(0, |bits, it| bits | bit(it));
-        let wide = if wrong == Some(Wrong::NothingIsWide) { 0 } else { wide };
         Self {
             wrong,
             now,
@@ -159,11 +72,11 @@ impl Model {
             machines: vec![],
             parts: vec![],
             keys: vec![],
+            users: vec![],
             signing_keys: vec![],
             buried: vec![],
             old_values: vec![],
-            columns,
-            wide,
+            columns: Columns::new(wrong),
         }
     }
 
@@ -185,6 +98,24 @@ impl Model {
 
     pub(crate) fn key(&self, id: KeyId) -> Option<&ModelKey> {
         self.keys.iter().find(|it| it.id == id)
+    }
+
+    pub(crate) fn user(&self, id: UserId) -> Option<&User> {
+        self.users.iter().find(|it| it.id == id)
+    }
+
+    /// What somebody holds, by organization: a key in one, a person in any number.
+    pub(crate) fn holdings(&self, actor: Actor) -> Vec<(OrganizationId, Vec<Grant>)> {
+        match actor {
+            Actor::Key(id) => {
+                self.key(id).map(|it| (it.organization, it.grants.clone())).into_iter().collect()
+            }
+            Actor::User(id) => {
+                let memberships = self.user(id).map_or(&[][..], |it| &it.memberships);
+                memberships.iter().map(|it| (it.organization, it.grants.to_vec())).collect()
+            }
+            Actor::Part(_) | Actor::System => vec![],
+        }
     }
 
     /// All that a role can be held on.
@@ -233,39 +164,43 @@ impl Model {
         found
     }
 
+    /// What others share with an organization. "Sub-locations of a shared location are included."
+    pub(crate) fn shared(&self, tree: &Tree, with: OrganizationId) -> Vec<Resource> {
+        // Once each, though shares may nest.
+        let mut found = BTreeSet::new();
+        for location in self.locations.iter().filter(|it| it.shared_with.contains(&with)) {
+            if self.is(Wrong::SharesStopAtNestedLocations) {
+                found.insert(Resource::Location(location.id));
+                found.extend(self.machines_of(location.id));
+            } else {
+                found.extend(&tree[&Resource::Location(location.id)]);
+            }
+        }
+        found.into_iter().collect()
+    }
+
+    /// What an organization has a part in: all that is its own, and what is shared with it.
+    pub(crate) fn part_of(&self, tree: &Tree, organization: OrganizationId) -> Vec<Resource> {
+        let own = tree.get(&Resource::Organization(organization)).cloned().unwrap_or_default();
+        own.into_iter().chain(self.shared(tree, organization)).collect()
+    }
+
     fn machines_of(&self, location: LocationId) -> impl Iterator<Item = Resource> {
         let inside = self.machines.iter().filter(move |it| it.location == location);
         inside.map(|it| Resource::Machine(it.id))
     }
 
-    /// "Permissions are additive; no deny rules."
-    pub(crate) fn rights(&self, tree: &Tree, grants: &[Grant]) -> Rights {
-        let mut rights = Rights::default();
-        for grant in grants {
-            let Some(below) = tree.get(&grant.resource) else { continue };
-            let column = (grant.resource.resource_type(), grant.role);
-            let given = self.columns[COLUMNS.iter().position(|it| *it == column).unwrap()];
-            for resource in below {
-                *rights.allowed.entry(*resource).or_default() |= given;
-            }
-            rights.seen.extend(below);
-            for (above, _) in tree.iter().filter(|(_, below)| below.contains(&grant.resource)) {
-                rights.seen.insert(*above);
-                // "This is the one place where a narrower role grants something at a higher resource."
-                if matches!(above, Resource::Organization(_)) {
-                    *rights.allowed.entry(*above).or_default() |= given & self.wide;
-                }
-            }
-        }
-        rights
-    }
-
     /// Who is let in by a token: the holder of a key that is there, in the generation it has now, before it
-    /// expires.
+    /// expires; and who signed in, as long as that is not ended.
     pub(crate) fn let_in(&self, caller: Caller, at: Timestamp) -> Result<Actor, Denial> {
         match caller {
             Caller::System => Ok(Actor::System),
-            Caller::User { .. } | Caller::Part { .. } => Err(Denial::UnknownUser),
+            Caller::Part { .. } => Err(Denial::UnknownSecret),
+            Caller::User { id, generation } => {
+                let user = self.user(id).ok_or(Denial::UnknownUser)?;
+                let current = user.generation == generation || self.is(Wrong::OldSessionsLive);
+                if current { Ok(Actor::User(id)) } else { Err(Denial::OldGeneration) }
+            }
             Caller::Key { id, generation } => {
                 let key = self.key(id).ok_or(Denial::UnknownKey)?;
                 if key.generation != generation && !self.is(Wrong::OldTokensLive) {
@@ -285,6 +220,18 @@ impl Model {
         if self.dead(key, at) { Err(Denial::Expired) } else { Ok(Actor::Key(id)) }
     }
 
+    /// "The last organization owner": a key that is one for good, or a person who can sign in.
+    pub(crate) fn lasting(&self, key: &ModelKey) -> bool {
+        let forever = key.expires_at.is_none() || self.is(Wrong::ExpiringOwnersCount);
+        forever && key.grants.contains(&owner_of(key.organization))
+    }
+
+    pub(crate) fn lasting_person(&self, user: &User, of: OrganizationId) -> bool {
+        let owns = user.memberships.iter().any(|it| it.grants.contains(&owner_of(of)));
+        let enters = user.can_sign_in || self.is(Wrong::PeopleWithoutPasswordCount);
+        owns && enters && !self.is(Wrong::PeopleDoNotCount)
+    }
+
     pub(crate) fn dead(&self, key: &ModelKey, at: Timestamp) -> bool {
         match key.expires_at {
             Some(end) if self.is(Wrong::KeysExpireLate) => at > end,
@@ -292,81 +239,8 @@ impl Model {
             None => false,
         }
     }
-
-    pub(crate) fn eyes<'m>(&'m self, tree: &'m Tree, actor: Actor) -> Eyes<'m> {
-        let grants = match actor {
-            Actor::Key(id) => self.key(id).map_or(&[][..], |key| &key.grants),
-            _ => &[],
-        };
-        let alone = grants.iter().map(|grant| (*grant, self.rights(tree, &[*grant]))).collect();
-        Eyes { model: self, tree, actor, rights: self.rights(tree, grants), alone }
-    }
 }
 
-impl Rights {
-    pub(crate) fn may(&self, permission: Permission, resource: Resource) -> bool {
-        self.allowed.get(&resource).is_some_and(|bits| bits & bit(permission) != 0)
-    }
-}
-
-impl Eyes<'_> {
-    pub(crate) fn own_key(&self) -> Option<&ModelKey> {
-        match self.actor {
-            Actor::Key(id) => self.model.key(id),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn may(&self, permission: Permission, resource: Resource) -> bool {
-        match self.actor {
-            Actor::System => self.tree.contains_key(&resource),
-            _ => self.rights.may(permission, resource),
-        }
-    }
-
-    /// What is at or below a grant, or above one.
-    pub(crate) fn sees(&self, resource: Resource) -> bool {
-        match self.actor {
-            Actor::System => self.tree.contains_key(&resource),
-            _ => self.rights.seen.contains(&resource),
-        }
-    }
-
-    /// The question of all questions.
-    pub(crate) fn ask(&self, permission: Permission, resource: Resource) -> Result<(), No> {
-        let leak = self.model.is(Wrong::HiddenThingsAreDenied) && self.tree.contains_key(&resource);
-        if self.may(permission, resource) {
-            Ok(())
-        } else if self.sees(resource) || leak {
-            Err(No::Denied(permission, Some(resource)))
-        } else {
-            Err(No::NotFound(RecordId::from(resource).kind()))
-        }
-    }
-
-    /// "Owner on every resource the key holds." A key is seen by itself, and by who has a role at or above
-    /// something it reaches.
-    pub(crate) fn ask_key(&self, permission: Permission, id: KeyId) -> Result<(), No> {
-        let key = self.model.key(id).ok_or(No::NotFound(Kind::Key))?;
-        let mine = self.own_key().map_or(&[][..], |own| &own.grants);
-        let below = |own: &Grant| self.tree.get(&own.resource).map_or(&[][..], |below| below);
-        let below_mine = |resource| mine.iter().any(|own| below(own).contains(&resource));
-        let seen = self.actor == Actor::System
-            || self.actor == Actor::Key(id)
-            || key.grants.iter().any(|grant| below_mine(grant.resource));
-        if !seen {
-            return Err(No::NotFound(Kind::Key));
-        }
-        if self.model.is(Wrong::OneGrantIsEnough)
-            && key.grants.iter().any(|grant| self.may(permission, grant.resource))
-        {
-            return Ok(());
-        }
-        match key.grants.iter().find(|grant| !self.may(permission, grant.resource)) {
-            None => Ok(()),
-            Some(missing) => {
-                Err(No::Denied(permission, Some(missing.resource).filter(|resource| self.sees(*resource))))
-            }
-        }
-    }
+pub(crate) fn owner_of(organization: OrganizationId) -> Grant {
+    Grant { role: Role::Owner, resource: Resource::Organization(organization) }
 }

@@ -1,13 +1,13 @@
-//! What the naive model says to every command.
+//! What the naive model says to every command; of those on keys, see `rules_keys`.
 
-use std::collections::BTreeSet;
-
-use domain::command::{MAX_GRANTS, UpdateLocation, UpdateMachine, UpdateOrganization};
-use domain::{Actor, Grant, KeyId, Kind, LocationId, OrganizationId, Permission, Resource, Role, Timestamp};
+use domain::command::{UnshareLocation, UpdateLocation, UpdateMachine, UpdateOrganization};
+use domain::{Actor, Kind, LocationId, OrganizationId, Permission, Resource};
 
 use crate::acts::Act;
 use crate::effects::{updated_location, updated_machine, updated_organization};
-use crate::naive::{Eyes, ModelKey, No, Wrong};
+use crate::eyes::Eyes;
+use crate::naive::No;
+use crate::wrong::Wrong;
 
 /// "Nest up to three levels", the top one counted.
 const LEVELS: usize = 3;
@@ -53,69 +53,21 @@ impl Eyes<'_> {
                 self.ask(Permission::DeleteMachine, Resource::Machine(it.id))?;
                 Ok(true)
             }
-            Act::CreateKey(it) => self.judge_create_key(&it.grants, it.organization, it.expires_at),
-            Act::DuplicateKey(it) => {
-                let key = self.managed(it.id)?;
-                require(key.expires_at.is_none_or(|at| at > self.model.now))?;
-                Ok(true)
-            }
-            Act::RotateKey(it) => {
-                self.managed(it.id)?;
-                Ok(true)
-            }
-            Act::RenameKey(it) => {
-                let key = self.managed(it.id)?;
-                Ok(key.name != it.name || self.model.is(Wrong::SameNameIsAChange))
-            }
-            Act::SetKeyExpiry(it) => {
-                let key = self.managed(it.id)?;
-                self.check_expiry(it.expires_at)?;
-                if key.expires_at == it.expires_at {
-                    return Ok(false);
+            Act::ShareLocation(it) => {
+                self.ask(Permission::ShareLocation, Resource::Location(it.id))?;
+                let location = self.model.location(it.id).expect("it was seen");
+                if self.model.is(Wrong::SharesAreNotHandedOn) {
+                    self.ask_in(location.organization, Permission::ShareLocation, Resource::Location(it.id))?;
                 }
-                self.keep_an_owner(&key, &ModelKey { expires_at: it.expires_at, ..key.clone() })
-            }
-            Act::DeleteKey(it) => {
-                let key = self.managed(it.id)?;
-                self.keep_an_owner(&key, &ModelKey { grants: vec![], ..key.clone() })
-            }
-            Act::AddRole(it) => {
-                self.ask(Permission::ManageKeys, it.grant.resource)?;
-                let key = self.mate(it.key)?;
-                self.managed(it.key)?;
-                self.check_same_organization(&key, it.grant, "grants")?;
-                match key.grants.iter().find(|held| held.resource == it.grant.resource) {
-                    Some(held) if held.role == it.grant.role => Ok(self.model.is(Wrong::SameRoleIsAChange)),
-                    Some(_) => Err(No::AlreadyExists),
-                    None if key.grants.len() == MAX_GRANTS => Err(No::Invalid("grants".to_owned())),
-                    None => Ok(true),
-                }
-            }
-            Act::RemoveRole(it) => {
-                self.ask(Permission::ManageKeys, it.grant.resource)?;
-                let key = self.mate(it.key)?;
-                let after = without(&key, it.grant)?;
-                require(!after.grants.is_empty())?;
-                self.keep_an_owner(&key, &after)
-            }
-            Act::ChangeRole(it) => {
-                self.ask(Permission::ManageKeys, it.old.resource)?;
-                self.ask(Permission::ManageKeys, it.new.resource)?;
-                let key = self.mate(it.key)?;
-                if it.old.resource != it.new.resource {
-                    self.managed(it.key)?;
-                }
-                self.check_same_organization(&key, it.new, "new_authorization")?;
-                let mut after = without(&key, it.old)?;
-                if after.grants.iter().any(|held| held.resource == it.new.resource) {
+                self.model.organization(it.organization).ok_or(No::NotFound(Kind::Organization))?;
+                if location.organization == it.organization {
                     return Err(No::AlreadyExists);
                 }
-                if it.old == it.new {
-                    return Ok(false);
-                }
-                after.grants.push(it.new);
-                self.keep_an_owner(&key, &after)
+                let shared = location.shared_with.contains(&it.organization);
+                Ok(!shared || self.model.is(Wrong::SharingTwiceIsAChange))
             }
+            Act::UnshareLocation(it) => self.judge_unshare(it),
+            act => self.judge_key_act(act),
         }
     }
 
@@ -145,10 +97,15 @@ impl Eyes<'_> {
         self.ask(Permission::WriteLocation, own)?;
         let before = self.model.location(it.id).expect("it was seen");
         let after = updated_location(before, it);
+        if after.region != before.region {
+            self.ask(Permission::SetRegion, own)?;
+        }
         if after.parent == before.parent {
             return Ok(*before != after);
         }
         self.ask(Permission::MoveLocation, own)?;
+        // "Once a nested location is shared its parent cannot be changed."
+        require(before.shared_with.is_empty() || self.model.is(Wrong::SharedLocationsMove))?;
         let Some(parent) = after.parent else {
             // To the top is to make a location of the organization.
             self.ask(Permission::CreateLocation, Resource::Organization(before.organization))?;
@@ -199,84 +156,23 @@ impl Eyes<'_> {
         Ok(*before != after)
     }
 
-    fn judge_create_key(
-        &self,
-        grants: &[Grant],
-        named: Option<OrganizationId>,
-        expires_at: Option<Timestamp>,
-    ) -> Result<bool, No> {
-        let invalid = |field: &str| Err(No::Invalid(field.to_owned()));
-        let resources: BTreeSet<_> = grants.iter().map(|grant| grant.resource).collect();
-        if grants.is_empty() || grants.len() > MAX_GRANTS || resources.len() < grants.len() {
-            return invalid("grants");
+    /// "May un-share its own org; un-sharing others: only primary owners and LO of the primary org. Primary cannot
+    /// be removed."
+    fn judge_unshare(&self, it: &UnshareLocation) -> Result<bool, No> {
+        let (own, share) = (Resource::Location(it.id), Permission::ShareLocation);
+        self.ask(share, own)?;
+        let location = self.model.location(it.id).expect("it was seen");
+        let leaves = it.organization != location.organization
+            && self.may_in(it.organization, share, own)
+            && !self.model.is(Wrong::GuestsCannotLeave);
+        if !leaves && !self.model.is(Wrong::GuestsEndAnyShare) {
+            self.ask_in(location.organization, share, own)?;
         }
-        for resource in &resources {
-            self.ask(Permission::ManageKeys, *resource)?;
-        }
-        let organizations: BTreeSet<_> = resources.iter().map(|it| self.organization_of(*it)).collect();
-        match named {
-            Some(named) if organizations != BTreeSet::from([Some(named)]) => {
-                return invalid("organization_id");
-            }
-            None if organizations.len() > 1 => return invalid("grants"),
-            _ => {}
-        }
-        self.check_expiry(expires_at)?;
-        Ok(true)
-    }
-
-    pub(crate) fn organization_of(&self, resource: Resource) -> Option<OrganizationId> {
-        let mut all = self.model.organizations.iter().map(|it| it.id);
-        all.find(|id| self.tree[&Resource::Organization(*id)].contains(&resource))
-    }
-
-    fn check_same_organization(&self, key: &ModelKey, grant: Grant, field: &str) -> Result<(), No> {
-        if self.organization_of(grant.resource) == Some(key.organization) {
-            Ok(())
-        } else {
-            Err(No::Invalid(field.to_owned()))
-        }
-    }
-
-    fn check_expiry(&self, expires_at: Option<Timestamp>) -> Result<(), No> {
-        match expires_at {
-            Some(at) if at <= self.model.now => Err(No::Invalid("expires_at".to_owned())),
-            _ => Ok(()),
-        }
-    }
-
-    /// A key that the caller may manage.
-    fn managed(&self, id: KeyId) -> Result<ModelKey, No> {
-        self.ask_key(Permission::ManageKeys, id)?;
-        Ok(self.model.key(id).expect("it was seen").clone())
-    }
-
-    /// A key of the caller's organization.
-    fn mate(&self, id: KeyId) -> Result<ModelKey, No> {
-        let key = self.model.key(id).ok_or(No::NotFound(Kind::Key))?;
-        match self.own_key() {
-            Some(own) if own.organization != key.organization => Err(No::NotFound(Kind::Key)),
-            _ => Ok(key.clone()),
-        }
-    }
-
-    /// "Refuse to delete or downgrade the last organization owner."
-    fn keep_an_owner(&self, before: &ModelKey, after: &ModelKey) -> Result<bool, No> {
-        let owns = Grant { role: Role::Owner, resource: Resource::Organization(before.organization) };
-        let counts = self.model.is(Wrong::ExpiringOwnersCount);
-        let lasting = |key: &ModelKey| key.grants.contains(&owns) && (counts || key.expires_at.is_none());
-        let others = self.model.keys.iter().filter(|key| key.id != before.id).any(lasting);
-        let kept = !lasting(before) || lasting(after) || others;
-        require(kept || self.model.is(Wrong::LastOwnersGo))
+        require(it.organization != location.organization || self.model.is(Wrong::TheFirstShareEnds))?;
+        Ok(location.shared_with.contains(&it.organization))
     }
 }
 
-fn require(holds: bool) -> Result<bool, No> {
+pub(crate) fn require(holds: bool) -> Result<bool, No> {
     if holds { Ok(true) } else { Err(No::FailedPrecondition) }
-}
-
-fn without(key: &ModelKey, grant: Grant) -> Result<ModelKey, No> {
-    require(key.grants.contains(&grant))?;
-    let grants = key.grants.iter().copied().filter(|held| *held != grant).collect();
-    Ok(ModelKey { grants, ..key.clone() })
 }

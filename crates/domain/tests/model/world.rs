@@ -2,25 +2,26 @@
 
 use std::collections::BTreeSet;
 
-use domain::command::{CreateKey, CreateLocation, CreateMachine, FoundOrganization};
+use domain::command::{CreateKey, CreateLocation, CreateMachine, FoundOrganization, ShareLocation};
 use domain::{
     Actor, Caller, Context, Draft, Entry, Grant, KeyValue, Name, OrganizationId, Overlay, Record, RecordId,
-    Recorded, Resource, ResourceType, State, Timestamp, View, present,
+    Recorded, Resource, Role, State, Timestamp, User, View, present,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
-use crate::acts::{Act, Chooser, Reply};
-use crate::compare::{
-    Differs, compare_doors, compare_key, compare_rights, compare_state, compare_view, no, same,
-};
+use crate::acts::{Act, Reply};
+use crate::chooser::Chooser;
+use crate::compare::{Differs, compare_key, compare_rights, compare_state, compare_view, no, same};
+use crate::compare_doors::compare_doors;
 use crate::compare_lists::compare_lists;
 use crate::dice::Dice;
 use crate::invariants;
-use crate::matrix::COLUMNS;
-use crate::naive::{Model, Wrong};
+use crate::naive::Model;
+use crate::people::somebody;
 use crate::standing::Standing;
 use crate::tally::{Tally, outcome};
+use crate::wrong::Wrong;
 
 /// 2026-11-23T08:00:00Z.
 const START: Timestamp = Timestamp::from_micros(1_795_420_800_000_000);
@@ -32,10 +33,14 @@ pub(crate) struct World {
     /// The randomness of the commands themselves.
     rng: ChaCha20Rng,
     journal: Vec<Entry>,
+    /// The people, as they came, which is in no entry.
+    people: Vec<User>,
     /// The organizations that have had an owner for good.
     owned: BTreeSet<OrganizationId>,
     /// What tells whether a revocation is to be waited for: [`Entry::narrows`], unless it is wrong on purpose.
     narrows: fn(&Entry) -> bool,
+    /// After how many of a hundred turns somebody looks at everything.
+    looks: usize,
     pub(crate) tally: Tally,
 }
 
@@ -47,8 +52,11 @@ impl World {
             dice: Dice::new(seed),
             rng: ChaCha20Rng::seed_from_u64(seed ^ 1),
             journal: vec![],
+            people: vec![],
             owned: BTreeSet::new(),
             narrows,
+            // What is wrong is looked for through many turns rather than many eyes.
+            looks: if wrong.is_some() { 12 } else { 60 },
             tally: Tally::default(),
         }
     }
@@ -63,32 +71,68 @@ impl World {
         self.reload()
     }
 
-    /// Two organizations, each with locations three deep, machines, and a key of every sort.
+    /// Two organizations, each with locations three deep, machines, and a key of every sort; each shares a location
+    /// with the other, which has keys there. A third has nothing but what is shared with it; and a few people.
     fn opening(&mut self) -> Differs {
-        let name = || Name::parse("a").unwrap();
         for _ in 0..2 {
-            self.system(Act::FoundOrganization(FoundOrganization { name: name(), key_name: name() }))?;
-            let organization = self.model.organizations[self.model.organizations.len() - 1].id;
-            let mut parent = None;
-            for _ in 0..3 {
-                self.system(Act::CreateLocation(CreateLocation { organization, parent, name: name() }))?;
-                let location = self.model.locations[self.model.locations.len() - 1].id;
-                self.system(Act::CreateMachine(CreateMachine { location, name: name() }))?;
-                parent = Some(location);
-            }
-            let middle = self.model.locations.len() - 2;
-            for (level, role) in COLUMNS {
-                let resource = match level {
-                    ResourceType::Organization => Resource::Organization(organization),
-                    ResourceType::Location => Resource::Location(self.model.locations[middle].id),
-                    ResourceType::Machine => Resource::Machine(self.model.machines[middle].id),
-                };
-                let grants = vec![Grant { role, resource }];
-                let (name, organization) = (name(), Some(organization));
-                self.system(Act::CreateKey(CreateKey { organization, name, grants, expires_at: None }))?;
+            self.open_organization()?;
+        }
+        let [one, other] = [0, 1].map(|place| self.model.organizations[place].id);
+        for (place, with) in [(1, other), (4, one)] {
+            let (shared, nested) = (self.model.locations[place].id, self.model.machines[place + 1].id);
+            self.system(Act::ShareLocation(ShareLocation { id: shared, organization: with }))?;
+            for resource in [Resource::Location(shared), Resource::Machine(nested)] {
+                self.open_keys(with, resource)?;
             }
         }
+        let name = || Name::parse("a").unwrap();
+        self.system(Act::FoundOrganization(FoundOrganization { name: name(), key_name: name() }))?;
+        let (id, organization) = (self.model.locations[1].id, self.model.organizations[2].id);
+        self.system(Act::ShareLocation(ShareLocation { id, organization }))?;
+        self.open_keys(organization, Resource::Location(id))?;
+        for _ in 0..3 {
+            self.arrive();
+        }
+        compare_state(&self.state, &self.model)
+    }
+
+    fn open_organization(&mut self) -> Differs {
+        let name = || Name::parse("a").unwrap();
+        self.system(Act::FoundOrganization(FoundOrganization { name: name(), key_name: name() }))?;
+        let organization = self.model.organizations[self.model.organizations.len() - 1].id;
+        let mut parent = None;
+        for _ in 0..3 {
+            self.system(Act::CreateLocation(CreateLocation { organization, parent, name: name() }))?;
+            let location = self.model.locations[self.model.locations.len() - 1].id;
+            self.system(Act::CreateMachine(CreateMachine { location, name: name() }))?;
+            parent = Some(location);
+        }
+        let middle = self.model.locations.len() - 2;
+        for resource in [
+            Resource::Organization(organization),
+            Resource::Location(self.model.locations[middle].id),
+            Resource::Machine(self.model.machines[middle].id),
+        ] {
+            self.open_keys(organization, resource)?;
+        }
         Ok(())
+    }
+
+    fn open_keys(&mut self, organization: OrganizationId, resource: Resource) -> Differs {
+        for role in Role::ALL {
+            let (name, grants) = (Name::parse("a").unwrap(), vec![Grant { role, resource }]);
+            let organization = Some(organization);
+            self.system(Act::CreateKey(CreateKey { organization, name, grants, expires_at: None }))?;
+        }
+        Ok(())
+    }
+
+    /// There is no command for it: somebody is there.
+    fn arrive(&mut self) {
+        let user = somebody(&self.model, &mut self.dice);
+        self.state.load(Record::User(user.clone()));
+        self.people.push(user.clone());
+        self.model.users.push(user);
     }
 
     fn system(&mut self, act: Act) -> Differs {
@@ -102,6 +146,10 @@ impl World {
     fn turn(&mut self) -> Differs {
         let passed = self.dice.one(&[0, 1, 1_000, 1_000_000, 60_000_000, 600_000_000]);
         self.model.now = Timestamp::from_micros(self.model.now.as_micros() + passed);
+        let members = self.model.users.iter().filter(|user| !user.memberships.is_empty()).count();
+        if members < 4 && self.dice.percent(30) {
+            self.arrive();
+        }
         let before = self.model.clone();
         let (mut overlay, mut entries) = (Overlay::default(), vec![]);
         for _ in 0..=self.dice.below(4) {
@@ -112,7 +160,7 @@ impl World {
                     .map_err(|differs| format!("in the draft after {:?}: {differs}", entries.last()))?;
             }
         }
-        if self.dice.percent(25) {
+        if self.dice.percent(self.looks / 2) {
             let state = std::mem::take(&mut self.state);
             self.look(&Draft::new(&state, &overlay)).map_err(|differs| format!("in the draft: {differs}"))?;
             self.state = state;
@@ -127,7 +175,7 @@ impl World {
         }
         compare_state(&self.state, &self.model)?;
         invariants::check(&self.state, &self.model, &mut self.owned)?;
-        if self.dice.percent(60) {
+        if self.dice.percent(self.looks) {
             let state = std::mem::take(&mut self.state);
             self.look(&state)?;
             self.state = state;
@@ -191,8 +239,11 @@ impl World {
     fn look<V: View>(&mut self, view: &V) -> Differs {
         self.tally.doors += compare_doors(view, &self.model, &mut self.dice)?;
         let tree = self.model.tree();
-        let caller = match self.dice.pick(&self.model.keys) {
-            Some(key) if !self.dice.percent(5) => Caller::Key { id: key.id, generation: key.generation },
+        let caller = match (self.dice.pick(&self.model.keys), self.dice.pick(&self.model.users)) {
+            (_, Some(user)) if self.dice.percent(35) => {
+                Caller::User { id: user.id, generation: user.generation }
+            }
+            (Some(key), _) if !self.dice.percent(5) => Caller::Key { id: key.id, generation: key.generation },
             _ => Caller::System,
         };
         let Ok(principal) = present(view, caller, self.model.now) else { return Ok(()) };
@@ -205,6 +256,9 @@ impl World {
     /// The journal, read back from its stored form onto nothing, gives the same state.
     fn replay(&self) -> Differs {
         let mut replayed = State::default();
+        for user in &self.people {
+            replayed.load(Record::User(user.clone()));
+        }
         for (seq, entry) in (1..).zip(&self.journal) {
             let text = entry.encode().map_err(|error| error.to_string())?;
             let recorded = Recorded::decode(seq, entry.at(), &text).map_err(|error| error.to_string())?;
@@ -231,6 +285,7 @@ impl World {
         let mut ids: Vec<_> = model.resources().into_iter().map(RecordId::from).collect();
         ids.extend(model.parts.iter().map(|it| RecordId::Part(it.id)));
         ids.extend(model.keys.iter().map(|it| RecordId::Key(it.id)));
+        ids.extend(model.users.iter().map(|it| RecordId::User(it.id)));
         ids.extend(model.signing_keys.iter().map(|it| RecordId::SigningKey(it.id)));
         ids.into_iter().filter_map(|id| self.state.record(id)).collect()
     }
