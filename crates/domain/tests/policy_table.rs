@@ -11,9 +11,10 @@ mod matrix;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use domain::command::{CreateKey, ShareLocation};
 use domain::policy::Reach;
 use domain::{Grant, KeyId, Permission, Refusal, Resource, ResourceType, Role, authorize};
-use fleet::{Fleet, IntoResource as _};
+use fleet::{Fleet, IntoResource as _, Who};
 use matrix::{COLUMNS, HOME, MATRIX, PUBLIC, WIDE};
 
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/policy.txt");
@@ -30,6 +31,10 @@ A line is what the question is asked about, seen from the resource the role is h
   the location above      the location it stands in, where it stands in one
   the organization above  the organization it belongs to
   a sibling               another one of its kind, next to it
+
+The last block is one of its own: there a location is shared with another organization, and a line is a permission,
+asked on that location and on what is below it. A column is what somebody holds in that organization: a role on the
+whole of it, or one on the shared location. Whatever stands above the location is not found, for all of them.
 
 An answer is one of:
 
@@ -167,9 +172,47 @@ fn print_policy() -> String {
         }
         text.push('\n');
     }
+    print_shares(&mut fleet, &mut text);
     text.truncate(text.trim_end().len());
     text.push('\n');
     text
+}
+
+const THROUGH_SHARES: [(&str, ResourceType, Role); 4] = [
+    ("org owner", ResourceType::Organization, Role::Owner),
+    ("org operator", ResourceType::Organization, Role::Operator),
+    ("location owner", ResourceType::Location, Role::Owner),
+    ("location operator", ResourceType::Location, Role::Operator),
+];
+
+/// What the other organization may on a shared location.
+fn print_shares(fleet: &mut Fleet, text: &mut String) {
+    let (shared, organization) = (fleet.cell, fleet.elsewhere);
+    fleet.run(Who::System, ShareLocation { id: shared, organization }).unwrap();
+    let shared = shared.resource();
+    let keys = THROUGH_SHARES.map(|(_, level, role)| {
+        let resource = if level == ResourceType::Location { shared } else { organization.resource() };
+        let (name, grants) = (fleet::name("a key"), vec![Grant { role, resource }]);
+        let create = CreateKey { organization: Some(organization), name, grants, expires_at: None };
+        fleet.run(Who::System, create).unwrap().key.id
+    });
+    let [nook, hall] = [fleet.nook, fleet.hall].map(|location| location.resource());
+    let machines = [fleet.arm, fleet.belt, fleet.eye].map(|machine| machine.resource());
+    let below: Vec<_> = [shared, nook].into_iter().chain(machines).collect();
+    let above = [hall, fleet.organization.resource()];
+    text.push_str("==== On a location that is shared with another organization ====\n\n");
+    let padded = |cells: [&str; 4]| {
+        let cells = cells.iter().zip(THROUGH_SHARES);
+        let cells = cells.map(|(cell, (title, ..))| format!("  {cell:width$}", width = title.len()));
+        cells.collect::<String>().trim_end().to_owned()
+    };
+    writeln!(text, "{:36}{}", "", padded(THROUGH_SHARES.map(|(title, ..)| title))).unwrap();
+    for &permission in Permission::ALL {
+        let answers = keys.map(|key| answer(fleet, key, permission, &below));
+        writeln!(text, "{:36}{}", permission.name(), padded(answers)).unwrap();
+        let hidden = keys.map(|key| answer(fleet, key, permission, &above));
+        assert_eq!(hidden, ["not found"; 4], "{} above what is shared", permission.name());
+    }
 }
 
 fn row(cells: [&str; 6]) -> String {

@@ -13,6 +13,7 @@ mod machines;
 mod organizations;
 mod owners;
 mod roles;
+mod share;
 mod signing;
 
 use domain::{Permission, Refusal, Resource};
