@@ -1,5 +1,7 @@
 //! Looking at the fleet, whether it is the state itself or a draft laid over it.
 
+use std::collections::BTreeSet;
+
 use crate::email::EmailHash;
 use crate::id::{InvitationId, KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId, UserId};
 use crate::record::{
@@ -155,6 +157,15 @@ impl Lineage {
         };
         let steps = self.iter().enumerate().filter(|(_, step)| shared(*step));
         steps.map(|(place, _)| place + 1).last().unwrap_or(0)
+    }
+
+    /// The organizations that it is shared with, at whatever step; once each, in order of their ids.
+    pub fn guests<V: View + ?Sized>(&self, view: &V) -> BTreeSet<OrganizationId> {
+        let locations = self.iter().filter_map(|step| match step {
+            Resource::Location(id) => view.location(id),
+            _ => None,
+        });
+        locations.flat_map(|location| location.shared_with.iter().copied()).collect()
     }
 
     /// From the resource itself up to the organization.

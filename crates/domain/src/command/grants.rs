@@ -76,12 +76,9 @@ pub(super) fn organization_of(
 fn organizations_with(view: &dyn View, resource: Resource) -> Result<BTreeSet<OrganizationId>, Refusal> {
     let not_found = Refusal::NotFound(RecordId::from(resource).kind());
     let lineage = Lineage::of(view, resource).ok_or(not_found)?;
-    let locations = lineage.iter().filter_map(|step| match step {
-        Resource::Location(id) => view.location(id),
-        _ => None,
-    });
-    let shared = locations.flat_map(|location| location.shared_with.iter().copied());
-    Ok(shared.chain([lineage.organization()]).collect())
+    let mut organizations = lineage.guests(view);
+    organizations.insert(lineage.organization());
+    Ok(organizations)
 }
 
 /// Refuses to take away the last owner who keeps an organization reachable: a key that does not expire, or a person

@@ -61,7 +61,7 @@ pub fn get_location<'a, V: View + ?Sized>(
 }
 
 /// The organizations that have a part in a location, as far as the caller may know: the one it belongs to first,
-/// then those it is shared with. Owners see all of them, others those they belong to themselves.
+/// then those that it, or a location it lies in, is shared with. Owners see all of them, others those they belong to themselves.
 ///
 /// # Errors
 /// As [`get_location`].
@@ -73,8 +73,9 @@ pub fn organizations_of<'a, V: View + ?Sized>(
     let location = get_location(view, principal, id)?;
     let all = holds(view, principal, Permission::ShareLocation, Resource::Location(id));
     let shown = |organization: &&OrganizationId| all || principal.belongs_to(**organization);
-    let shared = location.shared_with.iter().filter(shown);
-    let ids = std::iter::once(&location.organization).chain(shared);
+    let guests = Lineage::of(view, Resource::Location(id)).map(|lineage| lineage.guests(view));
+    let guests = guests.unwrap_or_default();
+    let ids = std::iter::once(&location.organization).chain(guests.iter().filter(shown));
     Ok(ids.filter_map(|id| view.organization(*id)).collect())
 }
 

@@ -11,7 +11,8 @@ use domain::command::{
     ShareLocation, UnshareLocation, UpdateLocation, UpdateMachine,
 };
 use domain::query::{
-    get_key, list_keys, list_locations, list_machines, list_managers, list_roles, robot_keys,
+    get_key, list_keys, list_locations, list_machines, list_managers, list_roles, organizations_of,
+    robot_keys,
 };
 use domain::{
     Caller, EmailHash, Grant, KeyId, Kind, LocationId, Membership, OrganizationId, Permission, Principal,
@@ -174,6 +175,28 @@ fn what_stands_above_it_and_beside_it_stays_hidden() {
         let refused = list_locations(&fleet.state, &principal, fleet.organization).unwrap_err();
         assert_eq!(refused, Refusal::NotFound(Kind::Organization));
     }
+}
+
+/// Also of what lies in a shared location: the list is of those that have access, not of what is written where.
+#[test]
+fn who_has_a_part_in_it_is_told_to_owners() {
+    let mut fleet = shared();
+    let (home, away, nook) = (fleet.organization, fleet.elsewhere, fleet.nook);
+    let (third, of_third) = found(&mut fleet, "third");
+    fleet.run(fleet.owner, ShareLocation { id: nook, organization: third }).unwrap();
+    let by = abroad(&mut fleet, [operator(nook)]);
+    let told = |by: KeyId, id: LocationId| {
+        let found = organizations_of(&fleet.state, &fleet.principal(by), id).unwrap();
+        found.iter().map(|it| it.id).collect::<Vec<_>>()
+    };
+    let mut guests = vec![away, third];
+    guests.sort_unstable();
+    assert_eq!(told(fleet.owner, nook)[0], home);
+    for by in [fleet.owner, fleet.stranger, of_third] {
+        assert_eq!(told(by, nook)[1..], guests);
+    }
+    assert_eq!(told(by, nook), [home, away]);
+    assert_eq!(told(fleet.owner, fleet.cell), [home, away]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use domain::query::{
     ListedKey, check_permissions, get_key, get_location, get_machine, get_organization, get_part, list_keys,
     list_locations, list_machines, list_managers, list_organizations, list_parts, list_roles,
-    machines_in_organization, may_see_inside, robot_keys,
+    machines_in_organization, may_see_inside, organizations_of, robot_keys,
 };
 use domain::{Kind, LocationId, OrganizationId, Permission, Principal, RecordId, Refusal, Resource, View};
 
@@ -116,6 +116,9 @@ fn compare_location<V: View>(
     let about = |what: &str| format!("{what} of location {id} for {:?}", eyes.actor);
     let real = answer(get_location(view, principal, id)).map(|it| it.id);
     same(real, eyes.one_location(id).map(|()| id), || about("the record"))?;
+    let real =
+        answer(organizations_of(view, principal, id)).map(|found| found.iter().map(|it| it.id).collect());
+    same(real, eyes.organizations_with(id), || about("the organizations"))?;
     let inside = eyes.may(Permission::ReadLocation, Resource::Location(id));
     same(may_see_inside(view, principal, id), inside, || about("the inside"))?;
     let real = answer(list_machines(view, principal, id)).map(|found| found.iter().map(|it| it.id).collect());

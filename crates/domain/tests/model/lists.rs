@@ -35,6 +35,19 @@ impl Eyes<'_> {
         self.ask(Permission::ReadLocation, Resource::Location(id))
     }
 
+    /// "Exactly one primary", first; then the others that have the location, in order of their ids, of which who may
+    /// not share it knows their own only.
+    pub(crate) fn organizations_with(&self, id: LocationId) -> Result<Vec<OrganizationId>, No> {
+        self.one_location(id)?;
+        let primary = self.model.location(id).map(|it| it.organization);
+        let all = self.may(Permission::ShareLocation, Resource::Location(id));
+        let mut found: Vec<_> = self.model.organizations.iter().map(|it| it.id).collect();
+        found.retain(|it| self.model.part_of(self.tree, *it).contains(&Resource::Location(id)));
+        found.retain(|it| all || Some(*it) == primary || self.belongs_to(*it));
+        found.sort_unstable_by_key(|it| (Some(*it) != primary, *it));
+        Ok(found)
+    }
+
     fn has_a_machine_in(&self, organization: OrganizationId, location: LocationId) -> bool {
         let standing = self.model.machines.iter().filter(|it| it.location == location);
         let mut standing = standing.map(|it| Resource::Machine(it.id));
