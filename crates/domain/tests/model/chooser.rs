@@ -255,14 +255,16 @@ impl Chooser<'_> {
 
     /// Mostly a key of the caller's organization, now and then an owner of it, sometimes their own.
     fn key(&mut self, actor: Actor) -> KeyId {
-        if let Some(own) = self.own_organization(actor) {
+        let organizations: Vec<_> = self.model.organizations.iter().map(|it| it.id).collect();
+        let own = self.own_organization(actor).or_else(|| self.dice.pick(&organizations));
+        if let Some(own) = own {
             let mates: Vec<_> =
                 self.model.keys.iter().filter(|it| it.organization == own).map(|it| it.id).collect();
             let owns = |it: &&ModelKey| it.organization == own && it.grants.contains(&owner_of(own));
             let owners: Vec<_> = self.model.keys.iter().filter(owns).map(|it| it.id).collect();
             let chosen = match (self.dice.below(20), actor) {
-                (0..12, _) => self.dice.pick(&mates),
-                (12..16, _) => self.dice.pick(&owners),
+                (0..9, _) => self.dice.pick(&mates),
+                (9..16, _) => self.dice.pick(&owners),
                 (16..18, Actor::Key(id)) => Some(id),
                 _ => None,
             };

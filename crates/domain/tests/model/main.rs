@@ -159,7 +159,7 @@ fn key_changes(entry: &Entry, what: impl Fn(&Key, &Key) -> bool) -> bool {
 
 /// Lives histories with something wrong until the difference is found, and says what it was.
 fn find(seed: u64, wrong: Option<Wrong>, narrows: fn(&Entry) -> bool) -> String {
-    for history in 0..4 * HISTORIES {
+    for history in 0..10 * HISTORIES {
         let mut world = World::new(seed.wrapping_add(history), wrong, narrows);
         if let Err(differs) = world.history(TURNS) {
             return differs;

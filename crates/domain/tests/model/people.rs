@@ -41,7 +41,7 @@ pub(crate) fn somebody(model: &Model, dice: &mut Dice) -> User {
         email: EmailHash::from_bytes(email),
         memberships,
         generation: 1 + u32::try_from(dice.below(3)).unwrap(),
-        can_sign_in: dice.percent(60),
+        can_sign_in: dice.percent(50),
         created_at: model.now,
     }
 }
