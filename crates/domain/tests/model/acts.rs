@@ -3,8 +3,8 @@
 use domain::command::{
     AddRole, ChangeRole, CreateKey, CreateLocation, CreateMachine, CreateOrganization, DeleteKey,
     DeleteLocation, DeleteMachine, DeleteOrganization, DuplicateKey, FoundOrganization, NewKey, RecoverOwner,
-    RemoveRole, RenameKey, ReplaceSigningKey, RotateKey, SetKeyExpiry, ShareLocation, UnshareLocation,
-    UpdateLocation, UpdateMachine, UpdateOrganization,
+    RemoveRole, RenameKey, ReplaceSigningKey, ResealSigningKeys, RetireSigningKeys, RotateKey, SetKeyExpiry,
+    ShareLocation, UnshareLocation, UpdateLocation, UpdateMachine, UpdateOrganization,
 };
 use domain::{Command, Context, Entry, Key, Location, Machine, Organization, Refusal};
 
@@ -55,6 +55,8 @@ acts! {
     RemoveRole => Nothing,
     RenameKey => Key,
     ReplaceSigningKey => Nothing,
+    ResealSigningKeys => Nothing,
+    RetireSigningKeys => Nothing,
     RotateKey => NewKey,
     SetKeyExpiry => Key,
     ShareLocation => Nothing,

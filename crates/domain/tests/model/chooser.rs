@@ -3,8 +3,8 @@
 use domain::command::{
     AddRole, ChangeRole, CreateKey, CreateLocation, CreateMachine, CreateOrganization, DeleteKey,
     DeleteLocation, DeleteMachine, DeleteOrganization, DuplicateKey, FoundOrganization, NewParent,
-    RecoverOwner, RemoveRole, RenameKey, ReplaceSigningKey, RotateKey, SetKeyExpiry, ShareLocation,
-    UnshareLocation, UpdateLocation, UpdateMachine, UpdateOrganization,
+    RecoverOwner, RemoveRole, RenameKey, ReplaceSigningKey, ResealSigningKeys, RetireSigningKeys, RotateKey,
+    SetKeyExpiry, ShareLocation, UnshareLocation, UpdateLocation, UpdateMachine, UpdateOrganization,
 };
 use domain::{
     Actor, Caller, Grant, KeyId, LocationId, MachineId, Name, OrganizationId, RecordId, Resource, Role,
@@ -74,7 +74,7 @@ impl Chooser<'_> {
             1 if few => Act::CreateOrganization(CreateOrganization { name }),
             2 => Act::RecoverOwner(RecoverOwner { organization, key_name: name }),
             3 | 4 => Act::DeleteOrganization(DeleteOrganization { id: self.empty_organization(actor) }),
-            5 | 6 => Act::ReplaceSigningKey(self.replace_signing_key()),
+            5 | 6 => self.act_on_signing_keys(),
             // Namespaces are few and given once, so most of these meet a rule.
             _ => Act::UpdateOrganization(UpdateOrganization {
                 id: organization,
@@ -331,6 +331,22 @@ impl Chooser<'_> {
             _ => 1 + i64::try_from(self.dice.below(3_600)).unwrap(),
         };
         Some(Timestamp::from_micros(self.model.now.as_micros() + seconds * 1_000_000))
+    }
+
+    fn act_on_signing_keys(&mut self) -> Act {
+        let present: Vec<_> = self.model.signing_keys.iter().map(|it| it.id).collect();
+        let mut some: Vec<_> = present.into_iter().filter(|_| self.dice.percent(40)).collect();
+        if self.dice.percent(10) {
+            some.push(SigningKeyId::generate(self.model.now, &mut self.dice.0));
+        }
+        match self.dice.below(4) {
+            0 => Act::RetireSigningKeys(RetireSigningKeys { ids: some }),
+            1 => {
+                let anew = |id| (id, self.dice.one(&["c2VhbGVk", "b3RoZXI="]).to_owned());
+                Act::ResealSigningKeys(ResealSigningKeys { sealed: some.into_iter().map(anew).collect() })
+            }
+            _ => Act::ReplaceSigningKey(self.replace_signing_key()),
+        }
     }
 
     fn replace_signing_key(&mut self) -> ReplaceSigningKey {

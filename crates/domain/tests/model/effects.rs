@@ -28,6 +28,13 @@ impl Model {
                 let (purpose, created_at) = (it.purpose.to_owned(), self.now);
                 self.signing_keys.push(SigningKey { id: it.id, purpose, sealed: it.sealed, created_at });
             }
+            (Act::RetireSigningKeys(it), _) => self.signing_keys.retain(|key| !it.ids.contains(&key.id)),
+            (Act::ResealSigningKeys(it), _) => {
+                for (id, sealed) in it.sealed {
+                    let own = self.signing_keys.iter_mut().find(|own| own.id == id).unwrap();
+                    own.sealed = sealed;
+                }
+            }
             (Act::UpdateOrganization(it), _) => {
                 let own = self.organizations.iter_mut().find(|own| own.id == it.id).unwrap();
                 *own = updated_organization(own, &it);

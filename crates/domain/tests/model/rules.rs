@@ -20,6 +20,16 @@ impl Eyes<'_> {
                 self.only_the_system(Permission::CreateOrganization)
             }
             Act::ReplaceSigningKey(_) => self.only_the_system(Permission::ManageKeys),
+            Act::RetireSigningKeys(it) => {
+                self.only_the_system(Permission::ManageKeys)?;
+                Ok(self.model.signing_keys.iter().any(|key| it.ids.contains(&key.id)))
+            }
+            Act::ResealSigningKeys(it) => {
+                self.only_the_system(Permission::ManageKeys)?;
+                let there = |id| self.model.signing_keys.iter().any(|key| key.id == id);
+                let all = it.sealed.iter().all(|(id, _)| there(*id));
+                if all { Ok(true) } else { Err(No::NotFound(Kind::SigningKey)) }
+            }
             Act::RecoverOwner(it) => {
                 self.only_the_system(Permission::ManageKeys)?;
                 self.model.organization(it.organization).ok_or(No::NotFound(Kind::Organization))?;
