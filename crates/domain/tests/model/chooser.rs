@@ -57,7 +57,7 @@ impl Chooser<'_> {
     /// Something to do, mostly about what the caller can reach.
     pub(crate) fn act(&mut self, actor: Actor) -> Act {
         let near = self.near(actor);
-        let organizations = if actor == Actor::System { 40 } else { 10 };
+        let organizations = if actor == Actor::System { 45 } else { 14 };
         match self.dice.below(100) {
             roll if roll < organizations => self.act_on_organizations(actor),
             roll if roll < 52 => self.act_on_the_fleet(actor, &near),
@@ -218,7 +218,7 @@ impl Chooser<'_> {
     fn empty_organization(&mut self, actor: Actor) -> OrganizationId {
         let alone = |id: &OrganizationId| self.tree[&Resource::Organization(*id)].len() == 1;
         let empty: Vec<_> = self.model.organizations.iter().map(|it| it.id).filter(alone).collect();
-        let chosen = if self.dice.percent(60) { self.dice.pick(&empty) } else { None };
+        let chosen = if self.dice.percent(75) { self.dice.pick(&empty) } else { None };
         chosen.unwrap_or_else(|| self.organization(actor))
     }
 
@@ -263,8 +263,8 @@ impl Chooser<'_> {
             let owns = |it: &&ModelKey| it.organization == own && it.grants.contains(&owner_of(own));
             let owners: Vec<_> = self.model.keys.iter().filter(owns).map(|it| it.id).collect();
             let chosen = match (self.dice.below(20), actor) {
-                (0..9, _) => self.dice.pick(&mates),
-                (9..16, _) => self.dice.pick(&owners),
+                (0..11, _) => self.dice.pick(&mates),
+                (11..16, _) => self.dice.pick(&owners),
                 (16..18, Actor::Key(id)) => Some(id),
                 _ => None,
             };
@@ -335,7 +335,10 @@ impl Chooser<'_> {
 
     fn act_on_signing_keys(&mut self) -> Act {
         let present: Vec<_> = self.model.signing_keys.iter().map(|it| it.id).collect();
-        let mut some: Vec<_> = present.into_iter().filter(|_| self.dice.percent(40)).collect();
+        let mut some: Vec<_> = present.iter().copied().filter(|_| self.dice.percent(40)).collect();
+        if some.is_empty() {
+            some.extend(self.dice.pick(&present));
+        }
         if self.dice.percent(10) {
             some.push(SigningKeyId::generate(self.model.now, &mut self.dice.0));
         }

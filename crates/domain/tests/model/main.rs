@@ -45,7 +45,7 @@ use wrong::Wrong;
 
 /// A run is so many histories of so many turns, each turn being one to four commands.
 const HISTORIES: u64 = 12;
-const TURNS: usize = 100;
+const TURNS: usize = 130;
 
 fn seed() -> u64 {
     match std::env::var("CLAVIGER_SEED") {
