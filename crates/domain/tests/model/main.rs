@@ -44,7 +44,7 @@ use world::World;
 use wrong::Wrong;
 
 /// A run is so many histories of so many turns, each turn being one to four commands.
-const HISTORIES: u64 = 12;
+const HISTORIES: u64 = 20;
 const TURNS: usize = 130;
 
 fn seed() -> u64 {
