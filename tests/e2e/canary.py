@@ -18,7 +18,7 @@ import keyform
 
 # Also a value that was cut short: half of one is not for a log either.
 _VALUE = re.compile(rf"{keyform.PREFIX}[0-9A-Za-z]{{8,}}".encode())
-_SECRET_FIELDS = frozenset({"key", "access_token"})
+_SECRET_FIELDS = frozenset({"key", "access_token", "secret"})
 
 _known: set[str] = set()
 
@@ -45,10 +45,16 @@ def remember(secret: str) -> None:
 
 
 def remember_reply(reply: Message) -> None:
-    """From now on, the secrets in this reply are looked for."""
+    """From now on, the secrets in this reply are looked for, however deep they lie in it."""
     for field, content in reply.ListFields():
         if field.name in _SECRET_FIELDS and isinstance(content, str):
             remember(content)
+        elif field.message_type is not None:
+            # What is in a configuration is the owner's business, and kept as it is.
+            inner = [content] if isinstance(content, Message) else list(content)
+            for message in inner:
+                if isinstance(message, Message) and not message.DESCRIPTOR.full_name.startswith("google.protobuf."):
+                    remember_reply(message)
 
 
 def knows(secret: str) -> bool:

@@ -42,6 +42,9 @@ class Target:
     machine: str
     part: str
     key: str
+    other_part: str
+    part_secret: str
+    location_secret: str
 
     @classmethod
     async def at_home(cls, two: TwoOrganizations) -> "Target":
@@ -49,14 +52,18 @@ class Target:
             site = await new_site(owner, two.home.organization_id)
             empty = await owner.create_location(site.organization_id, "empty")
             (part,) = await owner.get_robot_parts(site.machine_id)
+            other = await owner.new_robot_part(site.machine_id, "left")
+            await owner.create_robot_part_secret(part.id)
+            auth = await owner.create_location_secret(site.location_id)
             grants = [site.grant("operator", "robot"), site.grant("operator", "location")]
             key = await new_key(owner, site.organization_id, *grants)
-        return cls(site.organization_id, site.location_id, empty.id, site.machine_id, part.id, key.id)
+        secrets = (part.secrets[0].id, auth.secrets[0].id)
+        return cls(site.organization_id, site.location_id, empty.id, site.machine_id, part.id, key.id, other, *secrets)
 
     @classmethod
     def nowhere(cls) -> "Target":
         """Ids of the right form that nothing has."""
-        return cls(*(str(uuid.uuid4()), "zzzzzzzzzz", "zzzzzzzzzy", *(str(uuid.uuid4()) for _ in range(3))))
+        return cls(*(str(uuid.uuid4()), "zzzzzzzzzz", "zzzzzzzzzy", *(str(uuid.uuid4()) for _ in range(6))))
 
 
 def of_machine(t: Target, role: str) -> dict[str, str]:
@@ -92,6 +99,27 @@ REQUESTS: dict[str, Callable[[Target], dict[str, Any]]] = {
     f"{APP}/GetRobotParts": lambda t: {"robot_id": t.machine},
     f"{APP}/GetRobotPart": lambda t: {"id": t.part},
     f"{APP}/ListFragments": lambda t: {"organization_id": t.organization},
+    f"{APP}/GetRobotPartByNameAndLocation": lambda t: {"name": "left", "location_id": t.location},
+    f"{APP}/NewRobotPart": lambda t: {"robot_id": t.machine, "part_name": "right"},
+    f"{APP}/UpdateRobotPart": lambda t: {"id": t.part, "name": "renamed", "robot_config": {"a": 1}},
+    f"{APP}/DeleteRobotPart": lambda t: {"part_id": t.other_part},
+    f"{APP}/MarkPartAsMain": lambda t: {"part_id": t.other_part},
+    f"{APP}/MarkPartForRestart": lambda t: {"part_id": t.part},
+    f"{APP}/GetRobotPartHistory": lambda t: {"id": t.part},
+    f"{APP}/CreateRobotPartSecret": lambda t: {"part_id": t.part},
+    f"{APP}/DeleteRobotPartSecret": lambda t: {"part_id": t.part, "secret_id": t.part_secret},
+    f"{APP}/LocationAuth": lambda t: {"location_id": t.location},
+    f"{APP}/CreateLocationSecret": lambda t: {"location_id": t.location},
+    f"{APP}/DeleteLocationSecret": lambda t: {"location_id": t.location, "secret_id": t.location_secret},
+    f"{APP}/ListMachineSummaries": lambda t: {"organization_id": t.organization, "location_ids": [t.location]},
+    f"{APP}/GetOrganizationMetadata": lambda t: {"organization_id": t.organization},
+    f"{APP}/UpdateOrganizationMetadata": lambda t: {"organization_id": t.organization, "data": {"a": 1}},
+    f"{APP}/GetLocationMetadata": lambda t: {"location_id": t.location},
+    f"{APP}/UpdateLocationMetadata": lambda t: {"location_id": t.location, "data": {"a": 1}},
+    f"{APP}/GetRobotMetadata": lambda t: {"id": t.machine},
+    f"{APP}/UpdateRobotMetadata": lambda t: {"id": t.machine, "data": {"a": 1}},
+    f"{APP}/GetRobotPartMetadata": lambda t: {"id": t.part},
+    f"{APP}/UpdateRobotPartMetadata": lambda t: {"id": t.part, "data": {"a": 1}},
     f"{APP}/GetRobotAPIKeys": lambda t: {"robot_id": t.machine},
     f"{APP}/CreateKey": lambda t: {"name": "x", "authorizations": [authorization("owner", "robot", t.machine)]},
     f"{APP}/DeleteKey": lambda t: {"id": t.key},

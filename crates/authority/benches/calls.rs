@@ -52,6 +52,7 @@ async fn run() {
         trusted_proxies: TrustedProxies::default(),
         signing: SigningOptions::default(),
         observe: None,
+        domain: domain::Domain::parse("claviger.internal").unwrap(),
     };
     let server = Server::bind(authority, options).await.unwrap();
     let ours = format!("http://{}", server.address());

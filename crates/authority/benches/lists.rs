@@ -74,6 +74,7 @@ async fn measured(size: [usize; 3]) -> Vec<(String, usize, f64)> {
         trusted_proxies: TrustedProxies::default(),
         signing: SigningOptions::default(),
         observe: None,
+        domain: domain::Domain::parse("claviger.internal").unwrap(),
     };
     let server = Server::bind(authority, options).await.unwrap();
     let url = format!("http://{}", server.address());
@@ -110,8 +111,18 @@ async fn grown(
     let mut stand: Vec<MachineId> = Vec::new();
     for number in 0..machines {
         let location = places[spread(number, places.len())];
-        stand
-            .push(made(engine, CreateMachine { location, name: name(format!("machine-{number}")) }).await.id);
+        stand.push(
+            made(
+                engine,
+                CreateMachine {
+                    location,
+                    name: name(format!("machine-{number}")),
+                    secret: authority::secrets::make(engine).unwrap(),
+                },
+            )
+            .await
+            .id,
+        );
     }
     for number in 0..keys {
         let resource = match number % 10 {

@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::mark::{Mark, MarkError};
 use crate::master::{MasterKey, MasterKeyError};
+use crate::presence::Parts;
 use crate::signing::{Purpose, Signing, SigningError, exchange, rotate};
 use crate::store::{self, LoadError};
 use crate::trail::Trail;
@@ -139,7 +140,8 @@ impl Authority {
         let clock = Clock::new();
         clock.at_least(store::newest_time(&journal).await?);
         let state = store::load(&journal).await?;
-        let usage = Usage::load(&journal).await?;
+        let parts = Parts::default();
+        let usage = Usage::load(&journal, |row| parts.take(row)).await?;
         let trail = Trail::load(&journal).await?;
         let head = journal.head();
         let (mark, said) = Mark::open(&data.mark(), head)?;
@@ -157,7 +159,7 @@ impl Authority {
             SigningKeys::Keep | SigningKeys::EndTokens => Signing::open(master, &state)?,
             SigningKeys::Replace => Signing::without_keys(master)?,
         };
-        let (engine, writer) = Engine::start(journal, state, mark, clock, usage, keys, trail);
+        let (engine, writer) = Engine::start(journal, state, mark, clock, (usage, parts), keys, trail);
         let renewed = match signing {
             SigningKeys::Keep => &[][..],
             SigningKeys::EndTokens => &[Purpose::TokenMac],
@@ -185,6 +187,12 @@ impl Authority {
         }
         if let Err(error) = engine.shared().usage.flush(engine.journal()).await {
             tracing::error!(error = &error as &dyn std::error::Error, "the last uses were not written");
+        }
+        if let Err(error) = engine.shared().parts.flush(engine.journal()).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the last calls of parts were not written"
+            );
         }
         match engine.into_journal() {
             Some(journal) => {

@@ -23,6 +23,9 @@ pub enum Failure {
     /// The change was sent to the disk, and the disk did not say whether it has it.
     #[error("it is not known whether the change was written: look before you repeat it")]
     OutcomeUnknown,
+    /// What was asked for could not be read.
+    #[error("what was asked for could not be read; the authority's log says why")]
+    NotRead,
     /// The index of the audit log is behind the journal.
     #[error("the index of the audit log is being caught up: try again in a moment")]
     Indexing,
@@ -47,9 +50,11 @@ impl From<Failure> for Status {
                 return status;
             }
             Failure::Busy => Code::ResourceExhausted,
-            Failure::Stopping | Failure::NotWritten | Failure::OutcomeUnknown | Failure::Indexing => {
-                Code::Unavailable
-            }
+            Failure::Stopping
+            | Failure::NotWritten
+            | Failure::OutcomeUnknown
+            | Failure::Indexing
+            | Failure::NotRead => Code::Unavailable,
             Failure::Narrowed => Code::Aborted,
             Failure::Internal(_) => Code::Internal,
             Failure::Malformed(_) => Code::InvalidArgument,

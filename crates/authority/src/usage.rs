@@ -51,14 +51,15 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Loads when each key was last used.
+    /// Loads when each key was last used, and shows each row to somebody who knows about others.
     ///
     /// # Errors
     /// Where the journal cannot be read.
-    pub async fn load(journal: &Journal) -> Result<Self, journal::Error> {
+    pub async fn load(journal: &Journal, also: impl Fn(&Latest)) -> Result<Self, journal::Error> {
         let mut last = HashMap::default();
         journal
             .for_each_latest(|row| {
+                also(&row);
                 // A row that cannot be read is one that an older or newer release meant otherwise: no loss.
                 if let (Ok(key), Ok(address)) = (row.subject.parse(), row.detail.parse()) {
                     last.insert(key, LastUse { at: Timestamp::from_micros(row.at), address });

@@ -12,11 +12,14 @@ use authority::server::{Options, TlsSource, TrustedProxies};
 use authority::signing::SigningOptions;
 use authority::{DataDir, MasterKey, MasterKeySource};
 use clap::{Args, ValueEnum};
+use domain::Domain;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
 /// Where everything is kept, unless told otherwise.
 const DATA: &str = "claviger-data";
+/// A name that no public DNS server knows.
+const DOMAIN: &str = "claviger.internal";
 const LISTEN: &str = "127.0.0.1:8080";
 /// Holds the master key itself; there is no flag, because arguments can be read by everybody on the machine.
 const MASTER_KEY: &str = "CLAVIGER_MASTER_KEY";
@@ -82,6 +85,9 @@ pub(crate) struct Settings {
     /// Where to serve /healthz, /readyz and /metrics [default: nowhere]
     #[arg(long, env = "CLAVIGER_OBSERVE", value_name = "ADDR")]
     observe: Option<SocketAddr>,
+    /// The domain that the addresses of machines lie in, as in name-location.DOMAIN [default: claviger.internal]
+    #[arg(long, env = "CLAVIGER_DOMAIN", value_name = "NAME")]
+    domain: Option<String>,
     /// What the authority is called in the tokens and certificates it issues [default: claviger]
     #[arg(long, env = "CLAVIGER_NAME", value_name = "NAME")]
     name: Option<String>,
@@ -112,7 +118,7 @@ impl Settings {
         let Some(path) = self.config.clone() else { return Ok(self) };
         let file = read(&path)?;
         Ok(layered!(self, file, data listen tls_certificate tls_key tls_self_signed tls_names
-            tls_terminated_by_proxy trusted_proxies observe name external_token_minutes rotate_keys_days
+            tls_terminated_by_proxy trusted_proxies observe domain name external_token_minutes rotate_keys_days
             log log_format))
     }
 
@@ -133,6 +139,7 @@ impl Settings {
             trusted_proxies: TrustedProxies::parse(proxies).context("--trusted-proxies")?,
             observe: self.observe,
             signing: self.signing()?,
+            domain: Domain::parse(self.domain.as_deref().unwrap_or(DOMAIN)).context("--domain")?,
         })
     }
 

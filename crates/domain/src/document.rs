@@ -33,6 +33,10 @@ macro_rules! document_kinds {
 document_kinds! {
     /// A secret of a part or a location, sealed; its id is the secret's.
     Secret = "secret",
+    /// How a part was to be set up at one time; its id is the part's and the number of the revision.
+    Configuration = "configuration",
+    /// What people noted down about a resource or a part; its id is the level and the id.
+    Metadata = "metadata",
     /// What is known of a person, sealed; its id is the user's.
     Person = "person",
     /// The address an invitation goes to, sealed; its id is the invitation's.

@@ -125,6 +125,16 @@ impl View for Draft<'_> {
         new.chain(old.filter(|id| !self.overlay.changed.contains_key(&RecordId::User(*id)))).next()
     }
 
+    fn part_by_label(&self, label: &str) -> Option<PartId> {
+        let touched = self.overlay.changed.values().flatten();
+        let new = touched.filter_map(|record| match record {
+            Record::Part(part) if part.label.as_str() == label => Some(part.id),
+            _ => None,
+        });
+        let old = self.base.part_by_label(label);
+        new.chain(old.filter(|id| !self.overlay.changed.contains_key(&RecordId::Part(*id)))).next()
+    }
+
     fn organizations(&self) -> Box<dyn Iterator<Item = OrganizationId> + '_> {
         self.merged(self.base.organizations(), RecordId::Organization, |record| match record {
             Record::Organization(it) => Some(it.id),

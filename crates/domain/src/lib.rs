@@ -15,18 +15,22 @@
 //!
 //! What this crate will never know: a database, a socket, a protobuf message.
 
+mod address;
 pub mod audit;
 mod authorize;
 pub mod command;
+mod configuration;
 mod document;
 mod draft;
 mod email;
 mod entry;
 mod id;
 mod key;
+mod metadata;
 mod name;
 pub mod policy;
 mod positions;
+mod presence;
 pub mod query;
 mod record;
 mod refusal;
@@ -38,8 +42,12 @@ mod time;
 mod verify;
 mod view;
 
+pub use address::{Domain, InvalidDomain, Label};
 pub use authorize::{Allowance, Basis, Permit, authorize, authorize_key, counts, held_in, holds, visible};
 pub use command::{Command, Context, Decision};
+pub use configuration::{
+    Configuration, InvalidConfiguration, KEPT_REVISIONS, MAX_CONFIGURATION_BYTES, MAX_DEPTH, Revision,
+};
 pub use document::{DocumentChange, DocumentKind};
 pub use draft::{Draft, Overlay};
 pub use email::{Email, EmailHash, InvalidEmail};
@@ -49,8 +57,10 @@ pub use id::{
     UserId,
 };
 pub use key::{KeyHash, KeyValue, MalformedKey};
+pub use metadata::{MAX_METADATA_BYTES, Metadata, MetadataSubject};
 pub use name::{InvalidName, Name};
 pub use policy::Permission;
+pub use presence::{OnlineState, Presence};
 pub use record::{
     Actor, Change, Grants, Invitation, Key, Kind, Location, Machine, Membership, Organization, Part, Record,
     RecordId, Secret, SigningKey, User,

@@ -110,6 +110,8 @@ policy! {
     CreateMachine               "create_machine"                       Down [Y N   Y N   N N]
     MoveMachine                 "move_machine"                         Down [Y N   Y N   N N]
     DeleteMachine               "delete_machine"                       Down [Y N   Y N   Y N]
+    ReadMetadata                "read_metadata"                        Down [Y N   Y N   Y N]
+    WriteMetadata               "write_metadata"                       Down [Y N   Y N   Y N]
     ReadRoles                   "read_roles"                           Down [Y Y   Y Y   Y Y]
     ManageMembers               "manage_members"                       Down [Y N   Y N   Y N]
     ManageKeys                  "manage_keys"                          Down [Y N   Y N   Y N]

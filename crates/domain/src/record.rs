@@ -4,6 +4,7 @@ use std::ops::Deref;
 
 use smallvec::SmallVec;
 
+use crate::address::Label;
 use crate::email::EmailHash;
 use crate::id::{
     InvitationId, KeyId, LocationId, MachineId, OrganizationId, PartId, SecretId, SigningKeyId, UserId,
@@ -89,10 +90,28 @@ pub struct Part {
     pub name: Name,
     /// Whether it is the one that others of the machine connect to.
     pub main: bool,
-    /// The secrets by which it is known, the oldest first.
+    /// The first label of its address; no other part has it.
+    pub label: Label,
+    /// The secrets by which it is known, the oldest first. There is always one.
     pub secrets: Vec<Secret>,
+    /// How often it was configured. Each revision is a document; the newest [`KEPT_REVISIONS`] are there.
+    ///
+    /// [`KEPT_REVISIONS`]: crate::KEPT_REVISIONS
+    pub revision: u32,
+    /// When it was last configured, in whole milliseconds; never if absent.
+    pub configured_at: Option<Timestamp>,
+    /// When somebody last asked that it starts anew.
+    pub restart_asked_at: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+impl Part {
+    /// When its configuration last changed: when it was made, if it never had one.
+    #[must_use]
+    pub fn last_updated(&self) -> Timestamp {
+        self.configured_at.unwrap_or(self.created_at)
+    }
 }
 
 /// A secret of a part or of a location. Its value is a sealed document with the same id, because the protocol lets

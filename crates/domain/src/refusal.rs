@@ -96,6 +96,9 @@ pub enum Refusal {
     /// Something else stands where this should go.
     #[error("{0}")]
     AlreadyExists(String),
+    /// Somebody else changed the thing in between: look at it again and repeat the change.
+    #[error("{0}")]
+    Aborted(String),
     /// The request is fine, but not in the present state of things.
     #[error("{0}")]
     FailedPrecondition(String),

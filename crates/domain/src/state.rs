@@ -5,6 +5,7 @@ use std::hash::Hash;
 
 use foldhash::fast::RandomState;
 
+use crate::address::Label;
 use crate::email::EmailHash;
 use crate::entry::{Entry, Recorded};
 use crate::id::{InvitationId, KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId, UserId};
@@ -34,6 +35,7 @@ pub struct State {
     members: HashMap<OrganizationId, BTreeSet<UserId>, RandomState>,
     emails: HashMap<EmailHash, UserId, RandomState>,
     shared: HashMap<OrganizationId, BTreeSet<LocationId>, RandomState>,
+    labels: HashMap<Label, PartId, RandomState>,
 }
 
 impl State {
@@ -113,6 +115,9 @@ impl State {
                     self.shared.entry(*organization).or_default().insert(location.id);
                 }
             }
+            Record::Part(part) => {
+                self.labels.insert(part.label.clone(), part.id);
+            }
             _ => {}
         }
         match record {
@@ -168,6 +173,12 @@ impl State {
                     remove_from(&mut self.shared, organization, &location.id);
                 }
             }
+            Record::Part(part) => {
+                // Another part may have taken it in the same entry.
+                if self.labels.get(part.label.as_str()) == Some(&part.id) {
+                    self.labels.remove(part.label.as_str());
+                }
+            }
             _ => {}
         }
     }
@@ -217,6 +228,10 @@ impl View for State {
 
     fn user_by_email(&self, email: EmailHash) -> Option<UserId> {
         self.emails.get(&email).copied()
+    }
+
+    fn part_by_label(&self, label: &str) -> Option<PartId> {
+        self.labels.get(label).copied()
     }
 
     fn organizations(&self) -> Box<dyn Iterator<Item = OrganizationId> + '_> {

@@ -6,6 +6,7 @@
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 
+use crate::address::Label;
 use crate::authorize::Basis;
 use crate::document::DocumentChange;
 use crate::email::EmailHash;
@@ -23,7 +24,7 @@ use crate::resource::{Grant, Resource};
 use crate::time::Timestamp;
 
 /// The version that is written now.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// A stored text cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -125,8 +126,15 @@ struct StoredPart {
     machine_id: MachineId,
     name: Name,
     main: bool,
+    label: Label,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     secrets: Vec<StoredSecret>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    revision: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    configured_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restart_asked_at: Option<Timestamp>,
     created_at: Timestamp,
 }
 
@@ -187,7 +195,7 @@ struct StoredInvitation {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum StoredActor {
+pub(crate) enum StoredActor {
     Key(KeyId),
     User(UserId),
     Part(PartId),
@@ -289,11 +297,19 @@ pub fn encode_record(record: &Record) -> Result<String, StoredError> {
             let Machine { id, location, name, created_at } = it;
             json(&StoredMachine { v, id, location_id: location, name, created_at })
         }
-        Record::Part(it) => {
-            let Part { id, machine, name, main, secrets, created_at } = it;
-            let secrets = stored_secrets(secrets);
-            json(&StoredPart { v, id, machine_id: machine, name, main, secrets, created_at })
-        }
+        Record::Part(it) => json(&StoredPart {
+            v,
+            id: it.id,
+            machine_id: it.machine,
+            name: it.name,
+            main: it.main,
+            label: it.label,
+            secrets: stored_secrets(it.secrets),
+            revision: it.revision,
+            configured_at: it.configured_at,
+            restart_asked_at: it.restart_asked_at,
+            created_at: it.created_at,
+        }),
         Record::Key(it) => {
             let Key { id, organization, name, hash, generation, grants, created_at, creator, expires_at } =
                 it;
@@ -359,7 +375,12 @@ fn read_secrets(secrets: Vec<StoredSecret>) -> Vec<Secret> {
     secrets.into_iter().map(read).collect()
 }
 
-fn json(value: &impl Serialize) -> Result<String, StoredError> {
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+pub(crate) fn json(value: &impl Serialize) -> Result<String, StoredError> {
     serde_json::to_string(value).map_err(StoredError::Unwritable)
 }
 
@@ -406,10 +427,20 @@ fn read_record(kind: Kind, reader: &Reader<'_>) -> Result<Record, StoredError> {
             Record::Machine(Machine { id, location: location_id, name, created_at })
         }
         Kind::Part => {
-            let StoredPart { v, id, machine_id, name, main, secrets, created_at } = reader.read()?;
-            reader.version(v)?;
-            let secrets = read_secrets(secrets);
-            Record::Part(Part { id, machine: machine_id, name, main, secrets, created_at })
+            let it: StoredPart = reader.read()?;
+            reader.version(it.v)?;
+            Record::Part(Part {
+                id: it.id,
+                machine: it.machine_id,
+                name: it.name,
+                main: it.main,
+                label: it.label,
+                secrets: read_secrets(it.secrets),
+                revision: it.revision,
+                configured_at: it.configured_at,
+                restart_asked_at: it.restart_asked_at,
+                created_at: it.created_at,
+            })
         }
         Kind::Key => {
             let it: StoredKey = reader.read()?;

@@ -35,6 +35,8 @@ pub trait View {
     fn invitation(&self, id: InvitationId) -> Option<&Invitation>;
     /// The person with this address.
     fn user_by_email(&self, email: EmailHash) -> Option<UserId>;
+    /// The part whose address starts with this label.
+    fn part_by_label(&self, label: &str) -> Option<PartId>;
     /// All organizations, in order of creation.
     fn organizations(&self) -> Box<dyn Iterator<Item = OrganizationId> + '_>;
     /// The records of a kind directly below another, in order of their ids: locations in an organization or a

@@ -16,7 +16,7 @@ use domain::command::{
     SetKeyExpiry, UpdateLocation, UpdateMachine, UpdateOrganization,
 };
 use domain::{
-    Actor, Change, EmailHash, Invitation, Key, KeyHash, KeyId, Kind, Location, LocationId, Machine,
+    Actor, Change, EmailHash, Invitation, Key, KeyHash, KeyId, Kind, Label, Location, LocationId, Machine,
     MachineId, Membership, Organization, OrganizationId, Part, Record, RecordId, Recorded, Resource, Secret,
     SigningKey, SigningKeyId, State, StoredError, Timestamp, User, View, decode_record, encode_record,
 };
@@ -74,8 +74,8 @@ fn released() -> Vec<(&'static str, Record)> {
             Record::Machine(Machine { id: machine, location: cell, name: name("arm"), created_at }),
         ),
         (
-            r#"{"v":1,"id":"01a2076b-4400-7000-8000-000000000005","machine_id":"01a2076b-4400-7000-8000-000000000004","name":"arm-main","main":true,"created_at":"2026-11-23T08:00:00.000001Z"}"#,
-            Record::Part(Part { id: PART.parse().unwrap(), machine, name: name("arm-main"), main: true, secrets: vec![], created_at }),
+            r#"{"v":1,"id":"01a2076b-4400-7000-8000-000000000005","machine_id":"01a2076b-4400-7000-8000-000000000004","name":"arm-main","main":true,"label":"arm-main-0123456789","created_at":"2026-11-23T08:00:00.000001Z"}"#,
+            Record::Part(Part { id: PART.parse().unwrap(), machine, name: name("arm-main"), main: true, label: a_label(), secrets: vec![], revision: 0, configured_at: None, restart_asked_at: None, created_at }),
         ),
         (
             r#"{"v":1,"id":"01a2076b-4400-7000-8000-000000000002","organization_id":"01a2076b-4400-7000-8000-000000000001","name":"first","hash":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff","generation":1,"grants":[{"role":"owner","resource":"organization:01a2076b-4400-7000-8000-000000000001"}],"created_at":"2026-11-23T08:00:00.000001Z","creator":"system"}"#,
@@ -107,9 +107,11 @@ fn released() -> Vec<(&'static str, Record)> {
             }),
         ),
         (
-            r#"{"v":1,"id":"01a2076b-4400-7000-8000-000000000005","machine_id":"01a2076b-4400-7000-8000-000000000004","name":"arm-main","main":true,"secrets":[{"id":"01a2076b-4400-7000-8000-000000000008","hash":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff","created_at":"2026-11-23T08:00:00.000001Z"}],"created_at":"2026-11-23T08:00:00.000001Z"}"#,
+            r#"{"v":1,"id":"01a2076b-4400-7000-8000-000000000005","machine_id":"01a2076b-4400-7000-8000-000000000004","name":"arm-main","main":true,"label":"arm-main-0123456789","secrets":[{"id":"01a2076b-4400-7000-8000-000000000008","hash":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff","created_at":"2026-11-23T08:00:00.000001Z"}],"revision":7,"configured_at":"2026-11-23T09:00:00Z","restart_asked_at":"2026-11-23T10:00:00Z","created_at":"2026-11-23T08:00:00.000001Z"}"#,
             Record::Part(Part {
-                id: PART.parse().unwrap(), machine, name: name("arm-main"), main: true, secrets: vec![secret], created_at,
+                id: PART.parse().unwrap(), machine, name: name("arm-main"), main: true, label: a_label(), secrets: vec![secret],
+                revision: 7, configured_at: Some("2026-11-23T09:00:00Z".parse().unwrap()),
+                restart_asked_at: Some("2026-11-23T10:00:00Z".parse().unwrap()), created_at,
             }),
         ),
         (
@@ -129,6 +131,11 @@ fn released() -> Vec<(&'static str, Record)> {
             }),
         ),
     ]
+}
+
+fn a_label() -> Label {
+    let location = "0123456789".parse().unwrap();
+    Label::choose(&name("arm-main"), location, PART.parse().unwrap(), |_| false)
 }
 
 fn a_hash() -> KeyHash {
@@ -479,7 +486,10 @@ const DELETED: &str = concat!(
     r#""id":"01a2076b-4400-7377-977d-49041de866ed","#,
     r#""before":"f5cfe860a4d5e6ed9c98a015d72d89837f5a647804a201a314f010f96ca31c74"},{"kind":"part","#,
     r#""id":"01a2076b-4400-7d54-9e74-1e31886512e9","#,
-    r#""before":"9b83b0f0ff702f3d4c6735895a962f1cb127c7b5642fff89c0f11156af833b57"},{"kind":"machine","#,
+    r#""before":"953455fbe8ac8e511bda7f714b7f310d221d4c0b619a00047b21a27ccfbd2073"},{"kind":"machine","#,
     r#""id":"01a2076b-4400-7bcc-9c9e-5ee5c50fece8","#,
-    r#""before":"041e17dff7206ef1eae160caafb62116ce670a526cf0e395ccbc7b49bd15b67b"}]}"#,
+    r#""before":"041e17dff7206ef1eae160caafb62116ce670a526cf0e395ccbc7b49bd15b67b"}],"documents":["#,
+    r#"{"kind":"secret","id":"ddf7ff5e-bd9d-66ce-1614-66c1c0262430"},"#,
+    r#"{"kind":"metadata","id":"part:01a2076b-4400-7d54-9e74-1e31886512e9"},"#,
+    r#"{"kind":"metadata","id":"machine:01a2076b-4400-7bcc-9c9e-5ee5c50fece8"}]}"#,
 );

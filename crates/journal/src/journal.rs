@@ -120,6 +120,25 @@ impl Journal {
         query.fetch_optional(&self.readers).await.map_err(Error::attempting("read a document"))
     }
 
+    /// At most `limit` documents of a kind with ids from `first` to `last`, both included, in the order of their ids
+    /// as bytes; from the last to the first if `newest_first`.
+    ///
+    /// # Errors
+    ///
+    /// What kept the journal from reading.
+    pub async fn documents(
+        &self,
+        kind: &str,
+        first: &str,
+        last: &str,
+        limit: u32,
+        newest_first: bool,
+    ) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let text = if newest_first { sql::DOCUMENTS_DOWNWARD } else { sql::DOCUMENTS_UPWARD };
+        let query = sqlx::query_as(text).bind(kind).bind(first).bind(last).bind(i64::from(limit));
+        query.fetch_all(&self.readers).await.map_err(Error::attempting("read documents"))
+    }
+
     /// A small named value that belongs to this database and not to its history, such as "restored, to be confirmed".
     /// Names that start with `journal.` are the journal's own.
     ///

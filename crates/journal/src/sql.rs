@@ -17,6 +17,13 @@ pub(crate) const ENTRIES_AFTER: &str =
 pub(crate) const RECORDS: &str = "SELECT kind, id, seq, value FROM record";
 /// `$1`: kind; `$2`: id.
 pub(crate) const DOCUMENT: &str = "SELECT value FROM document WHERE kind = $1 AND id = $2";
+/// `$1`: kind; `$2`, `$3`: first and last id; `$4`: how many at most. Ids are compared byte by byte, which on
+/// PostgreSQL takes a column with the collation `"C"`.
+pub(crate) const DOCUMENTS_UPWARD: &str =
+    "SELECT id, value FROM document WHERE kind = $1 AND id BETWEEN $2 AND $3 ORDER BY id LIMIT $4";
+/// The same from the last to the first.
+pub(crate) const DOCUMENTS_DOWNWARD: &str =
+    "SELECT id, value FROM document WHERE kind = $1 AND id BETWEEN $2 AND $3 ORDER BY id DESC LIMIT $4";
 
 /// A record that names an entry which is not there.
 pub(crate) const RECORD_WITHOUT_ENTRY: &str = "SELECT kind, id, seq FROM record \
@@ -118,6 +125,8 @@ mod tests {
             ENTRIES_FROM.to_owned(),
             ENTRIES_AFTER.to_owned(),
             DOCUMENT.to_owned(),
+            DOCUMENTS_UPWARD.to_owned(),
+            DOCUMENTS_DOWNWARD.to_owned(),
             TALLIES.to_owned(),
             TRACE_FORWARD.to_owned(),
             TRACE_BACKWARD.to_owned(),
@@ -139,7 +148,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::open(&folder.path().join("journal.db"), Options::default()).await.unwrap();
         let journals = [HEAD, ENTRIES_FROM, ENTRIES_AFTER, RECORDS, RECORD_WITHOUT_ENTRY];
-        let besides = [TALLIES, LATEST, TRACE_FORWARD, TRACE_BACKWARD];
+        let besides = [DOCUMENTS_UPWARD, DOCUMENTS_DOWNWARD, TALLIES, LATEST, TRACE_FORWARD, TRACE_BACKWARD];
         for text in journals.into_iter().chain(besides) {
             let plan = plan(&journal, text).await;
             assert!(!plan.contains("TEMP B-TREE"), "{text}: {plan}");

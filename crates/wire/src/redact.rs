@@ -82,7 +82,21 @@ redacted_debug!(app::RobotPart {
     ],
     hidden: [secret, robot_config, robot_config_json]
 });
+redacted_debug!(app::UpdateRobotPartRequest {
+    shown: [id, name, last_known_update],
+    hidden: [robot_config, robot_config_json]
+});
 redacted_debug!(app::GetRobotPartResponse { shown: [part], hidden: [config_json] });
+
+// What people note down may be a password.
+redacted_debug!(app::GetOrganizationMetadataResponse { shown: [], hidden: [data] });
+redacted_debug!(app::UpdateOrganizationMetadataRequest { shown: [organization_id], hidden: [data] });
+redacted_debug!(app::GetLocationMetadataResponse { shown: [], hidden: [data] });
+redacted_debug!(app::UpdateLocationMetadataRequest { shown: [location_id], hidden: [data] });
+redacted_debug!(app::GetRobotMetadataResponse { shown: [], hidden: [data] });
+redacted_debug!(app::UpdateRobotMetadataRequest { shown: [id], hidden: [data] });
+redacted_debug!(app::GetRobotPartMetadataResponse { shown: [], hidden: [data] });
+redacted_debug!(app::UpdateRobotPartMetadataRequest { shown: [id], hidden: [data] });
 
 redacted_debug!(claviger::ExportJournalResponse { shown: [], hidden: [chunk] });
 
@@ -127,6 +141,11 @@ mod tests {
         "claviger.v1.ListKeysRequest.page_token",
         "claviger.v1.ListKeysResponse.next_page_token",
         "claviger.v1.Manager.key_id",
+        "viam.app.v1.AuthenticatorInfo.value",
+        "viam.app.v1.DeleteLocationSecretRequest.secret_id",
+        "viam.app.v1.DeleteRobotPartSecretRequest.secret_id",
+        "viam.app.v1.GetRobotPartHistoryRequest.page_token",
+        "viam.app.v1.GetRobotPartHistoryResponse.next_page_token",
     ];
 
     #[test]
@@ -156,7 +175,7 @@ mod tests {
 
     #[test]
     fn every_field_with_a_telling_name_is_marked() {
-        let telling = ["chunk", "config", "key", "password", "payload", "secret", "token", "value"];
+        let telling = ["chunk", "config", "data", "key", "password", "payload", "secret", "token", "value"];
         for (name, field) in string_like_fields() {
             let is_telling = telling.iter().any(|word| field.name().contains(word));
             let marked = REDACTED_FIELDS.contains(&name.as_str());
@@ -225,6 +244,17 @@ mod tests {
             "viam.app.v1.SharedSecret" => print::<app::SharedSecret>,
             "viam.app.v1.LocationAuth" => print::<app::LocationAuth>,
             "viam.app.v1.RobotPart" => print::<app::RobotPart>,
+            "viam.app.v1.GetOrganizationMetadataResponse" => print::<app::GetOrganizationMetadataResponse>,
+            "viam.app.v1.UpdateOrganizationMetadataRequest" => {
+                print::<app::UpdateOrganizationMetadataRequest>
+            }
+            "viam.app.v1.GetLocationMetadataResponse" => print::<app::GetLocationMetadataResponse>,
+            "viam.app.v1.UpdateLocationMetadataRequest" => print::<app::UpdateLocationMetadataRequest>,
+            "viam.app.v1.GetRobotMetadataResponse" => print::<app::GetRobotMetadataResponse>,
+            "viam.app.v1.UpdateRobotMetadataRequest" => print::<app::UpdateRobotMetadataRequest>,
+            "viam.app.v1.GetRobotPartMetadataResponse" => print::<app::GetRobotPartMetadataResponse>,
+            "viam.app.v1.UpdateRobotPartMetadataRequest" => print::<app::UpdateRobotPartMetadataRequest>,
+            "viam.app.v1.UpdateRobotPartRequest" => print::<app::UpdateRobotPartRequest>,
             "viam.app.v1.GetRobotPartResponse" => print::<app::GetRobotPartResponse>,
             "viam.app.v1.Fragment" => print::<app::Fragment>,
             "claviger.v1.CreateKeyResponse" => print::<claviger::CreateKeyResponse>,

@@ -24,6 +24,7 @@ pub(crate) async fn found(engine: &Engine) -> NewFleet {
         machine: name("machine"),
         owner_key: name("owner"),
         operator_key: name("operator"),
+        secret: authority::secrets::make(engine).unwrap(),
     };
     engine.command("bench", command).await.unwrap()
 }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::{
-    Caller, Command, Denial, Permission, Principal, Refusal, Resource, State, Timestamp, present, verify,
+    Caller, Command, Denial, DocumentKind, Permission, Principal, Refusal, Resource, State, Timestamp,
+    present, verify,
 };
 use journal::Journal;
 use parking_lot::RwLock;
@@ -24,6 +25,7 @@ use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::mark::Mark;
 use crate::metrics::Metrics;
+use crate::presence::Parts;
 use crate::signing::Signing;
 use crate::streams::Streams;
 use crate::trail::{self, Trail};
@@ -47,6 +49,8 @@ pub struct Shared {
     pub signing: Signing,
     /// Who used what.
     pub usage: Usage,
+    /// When the parts of machines last called.
+    pub parts: Parts,
     /// Which entries concern what.
     pub(crate) trail: Trail,
     /// The server streams that must end when their right does.
@@ -71,7 +75,7 @@ impl Engine {
         state: State,
         mark: Option<Mark>,
         clock: Clock,
-        usage: Usage,
+        (usage, parts): (Usage, Parts),
         signing: Signing,
         trail: Trail,
     ) -> (Self, JoinHandle<()>) {
@@ -80,8 +84,18 @@ impl Engine {
         let confirmed = AtomicBool::new(mark.is_some());
         let state = RwLock::new(state);
         let stopping = Notify::new();
-        let shared =
-            Arc::new(Shared { state, clock, confirmed, stopping, signing, usage, trail, streams, metrics });
+        let shared = Arc::new(Shared {
+            state,
+            clock,
+            confirmed,
+            stopping,
+            signing,
+            usage,
+            parts,
+            trail,
+            streams,
+            metrics,
+        });
         let journal = Arc::new(journal);
         let (queue, jobs) = mpsc::channel(QUEUE);
         let writer = writer::Writer { shared: Arc::clone(&shared), journal: Arc::clone(&journal), mark };
@@ -181,6 +195,29 @@ impl Engine {
         Ok(answer)
     }
 
+    /// A document. Whether the caller may read it was to be asked before.
+    ///
+    /// # Errors
+    /// Where the journal cannot be read; the log says why.
+    pub(crate) async fn document(&self, kind: DocumentKind, id: &str) -> Result<Option<Vec<u8>>, Failure> {
+        self.journal.document(kind.name(), id).await.map_err(|error| unreadable(&error))
+    }
+
+    /// The newest documents of a kind with ids from `first` to `last`, the newest first.
+    ///
+    /// # Errors
+    /// As [`Engine::document`].
+    pub(crate) async fn newest_documents(
+        &self,
+        kind: DocumentKind,
+        first: &str,
+        last: &str,
+        limit: u32,
+    ) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+        let read = self.journal.documents(kind.name(), first, last, limit, true).await;
+        read.map_err(|error| unreadable(&error))
+    }
+
     /// A change on behalf of a call.
     ///
     /// # Errors
@@ -225,6 +262,11 @@ impl Engine {
         })?;
         answer.await.map_err(|_| Failure::Stopping)?
     }
+}
+
+fn unreadable(error: &journal::Error) -> Failure {
+    tracing::error!(error = error as &dyn std::error::Error, "a document could not be read");
+    Failure::NotRead
 }
 
 impl Shared {

@@ -10,6 +10,7 @@ mod viam;
 
 pub(crate) use node::Node;
 
+use domain::Domain;
 use tonic::service::Routes;
 use wire::claviger::v1::audit_service_server::AuditServiceServer;
 use wire::claviger::v1::identity_service_server::IdentityServiceServer;
@@ -26,6 +27,8 @@ pub(crate) const MAX_MESSAGE: usize = 32 * 1024 * 1024;
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) engine: Engine,
+    /// The domain that the addresses of machines lie in.
+    pub(crate) domain: Domain,
 }
 
 impl App {

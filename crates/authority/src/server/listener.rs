@@ -91,7 +91,8 @@ impl Listening {
         options: Options,
         stopped: watch::Receiver<bool>,
     ) -> Result<Self, ServeError> {
-        let Options { listen, tls, tls_terminated_by_proxy, trusted_proxies, observe, signing } = options;
+        let Options { listen, tls, tls_terminated_by_proxy, trusted_proxies, observe, signing, domain } =
+            options;
         if tls == TlsSource::Off && !listen.ip().is_loopback() && !tls_terminated_by_proxy {
             return Err(ServeError::Plaintext(listen));
         }
@@ -109,7 +110,7 @@ impl Listening {
             requests: RequestIds::new(started_at.as_micros()),
             sample: Sample::default(),
         };
-        let app = App { engine: engine.clone() };
+        let app = App { engine: engine.clone(), domain };
         let service = service(&app, gate)?;
         let ca = tls.as_ref().and_then(|tls| tls.ca.clone());
         let config = tls.map(|tls| tls.config);
@@ -284,7 +285,14 @@ async fn keep_up(engine: crate::engine::Engine) {
                 "the authority's own keys are not renewed"
             );
         }
-        let today = shared.clock.now().day();
+        let now = shared.clock.now();
+        if let Err(error) = shared.parts.flush_now_and_then(engine.journal(), now).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "calls of parts are not written; they are kept"
+            );
+        }
+        let today = now.day();
         if today != day {
             day = today;
             if let Err(error) = engine.journal().forget_tallies(today.saturating_sub(KEPT_DAYS)).await {
@@ -293,6 +301,12 @@ async fn keep_up(engine: crate::engine::Engine) {
             shared.usage.retain(|known| {
                 let gone =
                     |state: &State| known.iter().copied().filter(|key| state.key(*key).is_none()).collect();
+                engine.look_as_system(gone)
+            });
+            shared.parts.retain(|known| {
+                let gone = |state: &State| {
+                    known.iter().copied().filter(|part| state.part(*part).is_none()).collect()
+                };
                 engine.look_as_system(gone)
             });
         }

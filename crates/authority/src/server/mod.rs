@@ -20,6 +20,7 @@ pub use tls::{TlsError, TlsSource};
 
 use std::net::SocketAddr;
 
+use domain::Domain;
 use tokio::sync::watch;
 
 use crate::authority::Authority;
@@ -40,6 +41,8 @@ pub struct Options {
     pub observe: Option<SocketAddr>,
     /// How the authority's own keys are used and renewed.
     pub signing: SigningOptions,
+    /// The domain that the addresses of machines lie in.
+    pub domain: Domain,
 }
 
 /// A server that listens. It serves until it is told to stop.

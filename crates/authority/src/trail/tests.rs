@@ -39,7 +39,8 @@ async fn live(authority: &Authority) {
             name: name(&format!("location {number}")),
         };
         let location = engine.command("test", location).await.unwrap().id;
-        let machine = CreateMachine { location, name: name("m") };
+        let machine =
+            CreateMachine { location, name: name("m"), secret: crate::secrets::make(engine).unwrap() };
         let machine = engine.command("test", machine).await.unwrap().id;
         engine.command("test", DeleteMachine { id: machine }).await.unwrap();
     }

@@ -1,8 +1,8 @@
 //! `claviger quickstart`: from nothing to keys that work, in one command.
 
-use authority::Absent;
 use authority::engine::Engine;
 use authority::server::Server;
+use authority::{Absent, secrets};
 use clap::Args;
 use domain::command::{FoundFleet, NewFleet};
 use domain::{Name, RecordId, View as _};
@@ -65,6 +65,7 @@ async fn fleet(server: &Server) -> anyhow::Result<Ready> {
         machine: Name::parse("first-machine")?,
         owner_key: Name::parse("quickstart-owner")?,
         operator_key: Name::parse("quickstart-operator")?,
+        secret: secrets::make(engine)?,
     };
     let made: NewFleet = engine.command("claviger quickstart", command).await?;
     Ok(Ready {

@@ -94,7 +94,7 @@ struct StoredDocument {
 }
 
 /// Documents that change only together with a record, which tells of both.
-const TOLD_BY_THEIR_RECORD: [&str; 3] = ["secret", "person", "invitation"];
+const TOLD_BY_THEIR_RECORD: [&str; 4] = ["secret", "configuration", "person", "invitation"];
 
 impl PastEntry {
     /// An entry from its stored form, its place and its time.

@@ -3,7 +3,9 @@
 use super::organization::replace;
 use super::{Command, Context, Decision, grants, put};
 use crate::authorize::Permit;
+use crate::document::{DocumentChange, DocumentKind};
 use crate::id::{LocationId, OrganizationId};
+use crate::metadata::MetadataSubject;
 use crate::name::Name;
 use crate::policy::Permission;
 use crate::record::{Change, Kind, Location, RecordId};
@@ -105,7 +107,11 @@ impl Command for DeleteLocation {
         }
         let mut changes = grants::without_resource(context.view, Resource::Location(self.id));
         changes.push(Change::Delete(RecordId::Location(self.id)));
-        Ok(context.decision(permit, changes, ()))
+        let secrets = context.view.location(self.id).into_iter().flat_map(|location| &location.secrets);
+        let mut documents: Vec<_> =
+            secrets.map(|secret| DocumentChange::delete(DocumentKind::Secret, &secret.id)).collect();
+        documents.push(MetadataSubject::Resource(Resource::Location(self.id)).gone());
+        Ok(context.decision(permit, changes, ()).with_documents(documents))
     }
 }
 

@@ -1,7 +1,10 @@
 //! Machines: create, update (rename and move), delete.
 
-use super::{Command, Context, Decision, grants, put};
-use crate::id::{LocationId, MachineId, PartId};
+use super::secret::NewSecret;
+use super::{Command, Context, Decision, grants, part, put};
+use crate::document::DocumentChange;
+use crate::id::{LocationId, MachineId};
+use crate::metadata::MetadataSubject;
 use crate::name::Name;
 use crate::policy::Permission;
 use crate::record::{Change, Kind, Machine, Part, RecordId};
@@ -16,6 +19,8 @@ pub struct CreateMachine {
     pub location: LocationId,
     /// What to call it.
     pub name: Name,
+    /// By what its main part will be known.
+    pub secret: NewSecret,
 }
 
 impl Command for CreateMachine {
@@ -23,8 +28,9 @@ impl Command for CreateMachine {
 
     fn decide(self, context: &mut Context<'_>) -> Result<Decision<Machine>, Refusal> {
         let permit = context.authorize(Permission::CreateMachine, Resource::Location(self.location))?;
-        let (machine, part) = new(context, self.location, self.name);
-        Ok(context.decision(permit, vec![put(machine.clone()), put(part)], machine))
+        let (machine, part) = new(context, self.location, self.name, &self.secret);
+        let changes = vec![put(machine.clone()), put(part)];
+        Ok(context.decision(permit, changes, machine).with_documents(vec![self.secret.document()]))
     }
 }
 
@@ -61,7 +67,11 @@ impl Command for UpdateMachine {
         if after == *before {
             return Ok(Decision::unchanged(permit, after));
         }
-        Ok(context.decision(permit, vec![put(after.clone())], after))
+        let mut changes = vec![put(after.clone())];
+        if after.location != before.location {
+            changes.extend(part::moved(context.view, after.id, after.location).into_iter().map(put));
+        }
+        Ok(context.decision(permit, changes, after))
     }
 }
 
@@ -81,25 +91,26 @@ impl Command for DeleteMachine {
         let mut changes = grants::without_resource(context.view, Resource::Machine(self.id));
         changes.extend(context.view.children(machine, Kind::Part).map(Change::Delete));
         changes.push(Change::Delete(machine));
-        Ok(context.decision(permit, changes, ()))
+        let mut documents: Vec<DocumentChange> =
+            context.view.parts_of(self.id).flat_map(part::documents_gone).collect();
+        documents.push(MetadataSubject::Resource(Resource::Machine(self.id)).gone());
+        Ok(context.decision(permit, changes, ()).with_documents(documents))
     }
 }
 
 /// A machine and its main part, with which every machine begins.
-pub(super) fn new(context: &mut Context<'_>, location: LocationId, name: Name) -> (Machine, Part) {
+pub(super) fn new(
+    context: &mut Context<'_>,
+    location: LocationId,
+    name: Name,
+    secret: &NewSecret,
+) -> (Machine, Part) {
     let machine = Machine {
         id: MachineId::generate(context.now, context.rng),
         location,
         name,
         created_at: context.now,
     };
-    let part = Part {
-        id: PartId::generate(context.now, context.rng),
-        machine: machine.id,
-        name: machine.name.with_suffix("-main"),
-        main: true,
-        secrets: Vec::new(),
-        created_at: context.now,
-    };
+    let part = Part { main: true, ..part::new(context, &machine, machine.name.with_suffix("-main"), secret) };
     (machine, part)
 }

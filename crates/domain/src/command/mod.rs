@@ -8,8 +8,11 @@ mod grants;
 mod key;
 mod location;
 mod machine;
+mod metadata;
 mod organization;
+mod part;
 mod role;
+mod secret;
 mod share;
 mod system;
 
@@ -17,8 +20,13 @@ pub use grants::MAX_GRANTS;
 pub use key::{CreateKey, DeleteKey, DuplicateKey, NewKey, RenameKey, RotateKey, SetKeyExpiry};
 pub use location::{CreateLocation, DeleteLocation, NewParent, UpdateLocation};
 pub use machine::{CreateMachine, DeleteMachine, UpdateMachine};
+pub use metadata::SetMetadata;
 pub use organization::{CreateOrganization, DeleteOrganization, UpdateOrganization};
+pub use part::{AskForRestart, CreatePart, DeletePart, MAX_PARTS, MarkAsMain, UpdatePart};
 pub use role::{AddRole, ChangeRole, RemoveRole};
+pub use secret::{
+    CreateLocationSecret, CreatePartSecret, DeleteLocationSecret, DeletePartSecret, MAX_SECRETS, NewSecret,
+};
 pub use share::{MAX_SHARES, ShareLocation, UnshareLocation};
 pub use system::{
     FoundFleet, FoundOrganization, NewFleet, RecoverOwner, ReplaceSigningKey, ResealSigningKeys,

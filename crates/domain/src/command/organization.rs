@@ -4,6 +4,7 @@ use super::{Command, Context, Decision, put};
 use crate::authorize::authorize_system;
 use crate::document::{DocumentChange, DocumentKind};
 use crate::id::OrganizationId;
+use crate::metadata::MetadataSubject;
 use crate::name::Name;
 use crate::policy::Permission;
 use crate::record::{Change, Kind, Organization, RecordId};
@@ -86,14 +87,15 @@ impl Command for DeleteOrganization {
         let keys = context.view.keys_of(self.id).map(|key| Change::Delete(RecordId::Key(key.id)));
         let invitations = context.view.children(organization, Kind::Invitation);
         let addresses = invitations.map(|id| DocumentChange::delete(DocumentKind::Invitation, &id.id_text()));
-        let addresses = addresses.collect();
+        let metadata = MetadataSubject::Resource(Resource::Organization(self.id)).gone();
+        let documents = addresses.chain([metadata]).collect();
         let changes = keys
             .chain(context.view.children(organization, Kind::Invitation).map(Change::Delete))
             .chain(without_members(context.view, self.id))
             .chain(without_shares(context.view, self.id))
             .chain([Change::Delete(organization)])
             .collect();
-        Ok(context.decision(permit, changes, ()).with_documents(addresses))
+        Ok(context.decision(permit, changes, ()).with_documents(documents))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What only the person at the server does: found an organization, recover a lost owner, keep signing keys.
 
 use super::key::{NewKey, new_key};
+use super::secret::NewSecret;
 use super::{Command, Context, Decision, put};
 use crate::authorize::authorize_system;
 use crate::id::{OrganizationId, SigningKeyId};
@@ -46,6 +47,8 @@ pub struct FoundFleet {
     pub owner_key: Name,
     /// What to call the machine's operator key.
     pub operator_key: Name,
+    /// By what the machine's main part will be known.
+    pub secret: NewSecret,
 }
 
 /// The fleet that was made.
@@ -70,7 +73,7 @@ impl Command for FoundFleet {
         let permit = authorize_system(&context.principal, Permission::CreateOrganization)?;
         let organization = super::organization::new(context, self.organization);
         let location = super::location::new(context, organization.id, None, self.location);
-        let (machine, part) = super::machine::new(context, location.id, self.machine);
+        let (machine, part) = super::machine::new(context, location.id, self.machine, &self.secret);
         let owner_key = new_key(context, organization.id, self.owner_key, owner_of(organization.id), None);
         let operator = Grant { role: Role::Operator, resource: Resource::Machine(machine.id) };
         let operator_key = new_key(context, organization.id, self.operator_key, [operator].into(), None);
@@ -83,7 +86,7 @@ impl Command for FoundFleet {
             put(operator_key.key.clone()),
         ];
         let fleet = NewFleet { organization, location, machine, owner_key, operator_key };
-        Ok(context.decision(permit, changes, fleet))
+        Ok(context.decision(permit, changes, fleet).with_documents(vec![self.secret.document()]))
     }
 }
 

@@ -3,6 +3,7 @@
 mod access;
 mod fleet;
 mod keys;
+mod parts;
 
 pub use access::{RoleHeld, check_permissions, list_roles};
 pub use fleet::{
@@ -10,3 +11,7 @@ pub use fleet::{
     list_parts, machines_in_organization, may_see_inside, organizations_of,
 };
 pub use keys::{ListedKey, get_key, list_keys, list_managers, robot_keys};
+pub use parts::{
+    PartRights, is_known, location_with_secrets, machine_summaries, may_read_metadata, part_by_address,
+    part_by_name, part_for,
+};

@@ -5,7 +5,7 @@ use domain::command::{CreateKey, CreateLocation, CreateMachine, RotateKey};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
-use crate::fleet::{Fleet, name, owner};
+use crate::fleet::{Fleet, name, owner, secret};
 
 #[test]
 fn a_seed_gives_exact_ids_and_values() {
@@ -17,7 +17,7 @@ fn a_seed_gives_exact_ids_and_values() {
     let location = fleet.run(by, location).unwrap();
     assert_eq!(location.id.to_string(), "axihq6nd0g");
 
-    let machine = CreateMachine { location: location.id, name: name("crane") };
+    let machine = CreateMachine { location: location.id, name: name("crane"), secret: secret("crane") };
     let machine = fleet.run(by, machine).unwrap();
     assert_eq!(machine.id.to_string(), "01a2076b-4400-7157-912e-0e171f60de9e");
 

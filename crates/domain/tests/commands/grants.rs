@@ -3,7 +3,7 @@
 use domain::command::{CreateKey, MAX_GRANTS};
 use domain::{Grant, Kind, MachineId, OrganizationId, Permission, Refusal, Timestamp, View as _};
 
-use crate::fleet::{Fleet, Who, name, operator, owner};
+use crate::fleet::{Fleet, Who, name, operator, owner, secret};
 use crate::{denied, invalid};
 
 fn create(organization: Option<OrganizationId>, grants: Vec<Grant>) -> CreateKey {
@@ -13,7 +13,11 @@ fn create(organization: Option<OrganizationId>, grants: Vec<Grant>) -> CreateKey
 /// Operators of this many machines, which are there.
 fn machines(fleet: &mut Fleet, count: usize) -> Vec<Grant> {
     let make = |fleet: &mut Fleet| {
-        let machine = domain::command::CreateMachine { location: fleet.yard, name: name("one of many") };
+        let machine = domain::command::CreateMachine {
+            location: fleet.yard,
+            name: name("one of many"),
+            secret: secret("one of many"),
+        };
         fleet.run(Who::System, machine).unwrap().id
     };
     (0..count).map(|_| operator(make(fleet))).collect()

@@ -5,7 +5,7 @@ use domain::command::{
 };
 use domain::{KeyId, Kind, LocationId, Permission, Refusal, View as _};
 
-use crate::fleet::{Fleet, Who, name, operator, owner};
+use crate::fleet::{Fleet, Who, name, operator, owner, secret};
 use crate::{denied, failed_precondition, invalid};
 
 fn moved(id: LocationId, parent: NewParent) -> UpdateLocation {
@@ -187,6 +187,6 @@ fn keys_lose_what_ends_and_end_with_their_last_grant() {
     assert_eq!(&*fleet.state.key(more).unwrap().grants, [operator(fleet.yard)]);
     assert_eq!(&*fleet.state.key(above).unwrap().grants, [owner(fleet.hall)]);
     // A new one with the same place in the world is another one.
-    let create = CreateMachine { location: annex, name: name("ghost") };
+    let create = CreateMachine { location: annex, name: name("ghost"), secret: secret("ghost") };
     assert_eq!(fleet.refused(Who::System, create), Refusal::NotFound(Kind::Location));
 }

@@ -4,7 +4,7 @@ use domain::command::{CreateMachine, DeleteMachine, UpdateMachine};
 use domain::{Kind, Part};
 use domain::{LocationId, MachineId, Permission, Refusal, Resource, View as _, holds};
 
-use crate::fleet::{Fleet, Who, name, operator, owner};
+use crate::fleet::{Fleet, Who, name, operator, owner, secret};
 use crate::{denied, invalid};
 
 fn moved(id: MachineId, to: LocationId) -> UpdateMachine {
@@ -18,7 +18,7 @@ fn renamed(id: MachineId, to: &str) -> UpdateMachine {
 #[test]
 fn a_machine_is_made_with_its_main_part() {
     let mut fleet = Fleet::new();
-    let create = CreateMachine { location: fleet.nook, name: name("lathe") };
+    let create = CreateMachine { location: fleet.nook, name: name("lathe"), secret: secret("lathe") };
     let made = fleet.run(fleet.owner, create).unwrap();
     assert_eq!((made.location, made.name.as_str(), made.created_at), (fleet.nook, "lathe", fleet.now));
     assert_eq!(fleet.state.machine(made.id), Some(&made));
@@ -28,7 +28,7 @@ fn a_machine_is_made_with_its_main_part() {
     assert_eq!((parts[0].name.as_str(), parts[0].created_at), ("lathe-main", fleet.now));
     assert!(!fleet.journal.last().unwrap().narrows());
     // The part's name stays a name.
-    let create = CreateMachine { location: fleet.nook, name: name(&"ä".repeat(255)) };
+    let create = CreateMachine { location: fleet.nook, name: name(&"ä".repeat(255)), secret: secret("ä") };
     let made = fleet.run(fleet.owner, create).unwrap();
     let part = fleet.state.parts_of(made.id).next().unwrap();
     assert_eq!(part.name.as_str(), "ä".repeat(250) + "-main");
@@ -37,7 +37,7 @@ fn a_machine_is_made_with_its_main_part() {
 #[test]
 fn owners_of_the_place_make_them() {
     let mut fleet = Fleet::new();
-    let create = |location| CreateMachine { location, name: name("lathe") };
+    let create = |location| CreateMachine { location, name: name("lathe"), secret: secret("lathe") };
     let by = fleet.key([owner(fleet.cell)]);
     fleet.run(by, create(fleet.cell)).unwrap();
     fleet.run(by, create(fleet.nook)).unwrap();

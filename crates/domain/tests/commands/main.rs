@@ -10,9 +10,12 @@ mod grants;
 mod keys;
 mod locations;
 mod machines;
+mod metadata;
 mod organizations;
 mod owners;
+mod parts;
 mod roles;
+mod secrets;
 mod share;
 mod signing;
 

@@ -3,7 +3,7 @@
 use domain::command::{AddRole, ChangeRole, CreateMachine, RemoveRole};
 use domain::{Grant, KeyId, Kind, Permission, Refusal, View as _};
 
-use crate::fleet::{Fleet, Who, name, operator, owner};
+use crate::fleet::{Fleet, Who, name, operator, owner, secret};
 use crate::{denied, failed_precondition, invalid};
 
 const MANAGE: Permission = Permission::ManageKeys;
@@ -37,7 +37,8 @@ fn a_hundred_roles_are_enough() {
     let mut fleet = Fleet::new();
     let mut grants = vec![];
     for _ in 0..101 {
-        let machine = CreateMachine { location: fleet.yard, name: name("one of many") };
+        let machine =
+            CreateMachine { location: fleet.yard, name: name("one of many"), secret: secret("one of many") };
         grants.push(operator(fleet.run(Who::System, machine).unwrap().id));
     }
     let key = fleet.key([grants[0]]);

@@ -19,7 +19,7 @@ use domain::{
     Record, Refusal, User, UserId, View as _, authorize, holds, present, visible,
 };
 
-use crate::fleet::{Fleet, IntoResource, Who, name, operator, owner};
+use crate::fleet::{Fleet, IntoResource, Who, name, operator, owner, secret};
 use crate::{denied, failed_precondition, invalid};
 
 const MANAGE: Permission = Permission::ManageKeys;
@@ -144,7 +144,9 @@ fn owners_there_own_it_except_for_what_stays_at_home() {
         assert_eq!(fleet.refused(by, nested(fleet.organization)), Refusal::NotFound(Kind::Organization));
         assert!(!may(&fleet, by, Permission::ReadPackages, cell));
         fleet.run(by, UpdateLocation { name: Some(name("theirs")), region: None, ..update }).unwrap();
-        let made = fleet.run(by, CreateMachine { location: nook, name: name("lamp") }).unwrap();
+        let made = fleet
+            .run(by, CreateMachine { location: nook, name: name("lamp"), secret: secret("lamp") })
+            .unwrap();
         fleet.run(by, UpdateMachine { id: made.id, name: None, location: Some(cell) }).unwrap();
         fleet.run(by, DeleteMachine { id: made.id }).unwrap();
         assert!(may(&fleet, by, Permission::ControlRobot, arm));

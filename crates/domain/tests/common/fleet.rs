@@ -1,9 +1,9 @@
 //! A small fleet that is changed by commands only, and one key of every sort on it.
 
-use domain::command::{CreateKey, CreateLocation, CreateMachine, FoundOrganization};
+use domain::command::{CreateKey, CreateLocation, CreateMachine, FoundOrganization, NewSecret};
 use domain::{
-    Caller, Command, Context, Entry, Grant, KeyId, LocationId, MachineId, Name, OrganizationId, Principal,
-    Refusal, Resource, Role, State, Timestamp, present,
+    Caller, Command, Context, Entry, Grant, KeyHash, KeyId, LocationId, MachineId, Name, OrganizationId,
+    Principal, Refusal, Resource, Role, SecretId, State, Timestamp, present,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -194,6 +194,13 @@ pub(crate) fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
 }
 
+/// A secret whose value is this text; what seals it is not the domain's business.
+pub(crate) fn secret(text: &str) -> NewSecret {
+    let hash = KeyHash::of(text);
+    let (id, _) = hash.as_bytes().split_first_chunk().unwrap();
+    NewSecret { id: SecretId::from_bytes(*id), hash, sealed: format!("sealed {text}").into_bytes() }
+}
+
 /// A fleet that is still being set up.
 struct Seedling {
     state: State,
@@ -218,7 +225,7 @@ impl Seedling {
     }
 
     fn install(&mut self, location: LocationId, text: &str) -> MachineId {
-        self.run(CreateMachine { location, name: name(text) }).id
+        self.run(CreateMachine { location, name: name(text), secret: secret(text) }).id
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) const PUBLIC: usize = 36;
 
 /// Permission, then `Y` or `-` for owner and operator of an organization, a location, a machine.
 #[rustfmt::skip]
-pub(crate) const MATRIX: [(&str, &str); 50] = [
+pub(crate) const MATRIX: [(&str, &str); 52] = [
     ("read_organization",                  "Y Y - - - -"),
     ("write_organization",                 "Y - - - - -"),
     ("read_fragment",                      "Y - Y - Y -"),
@@ -76,6 +76,9 @@ pub(crate) const MATRIX: [(&str, &str); 50] = [
     ("move_machine",                       "Y - Y - - -"),
     // "Delete machine".
     ("delete_machine",                     "Y - Y - Y -"),
+    // "Read and write metadata", strictly downward: at and below what is owned.
+    ("read_metadata",                      "Y - Y - Y -"),
+    ("write_metadata",                     "Y - Y - Y -"),
     // "See other people's roles".
     ("read_roles",                         "Y Y Y Y Y Y"),
     // "Invite / resend / revoke invite", "Change someone else's role": within their own resources.

@@ -2,18 +2,24 @@
 
 use domain::command::{
     AddRole, ChangeRole, CreateKey, CreateLocation, CreateMachine, CreateOrganization, DeleteKey,
-    DeleteLocation, DeleteMachine, DeleteOrganization, DuplicateKey, FoundOrganization, NewParent,
+    DeleteLocation, DeleteMachine, DeleteOrganization, DuplicateKey, FoundOrganization, NewParent, NewSecret,
     RecoverOwner, RemoveRole, RenameKey, ReplaceSigningKey, ResealSigningKeys, RetireSigningKeys, RotateKey,
     SetKeyExpiry, ShareLocation, UnshareLocation, UpdateLocation, UpdateMachine, UpdateOrganization,
 };
 use domain::{
-    Actor, Caller, Grant, KeyId, LocationId, MachineId, Name, OrganizationId, RecordId, Resource, Role,
-    SigningKeyId, Timestamp,
+    Actor, Caller, Grant, KeyHash, KeyId, LocationId, MachineId, Name, OrganizationId, RecordId, Resource,
+    Role, SecretId, SigningKeyId, Timestamp,
 };
 
 use crate::acts::Act;
 use crate::dice::Dice;
 use crate::naive::{Model, ModelKey, Tree, owner_of};
+
+/// What a machine is made with.
+pub(crate) fn new_secret(dice: &mut Dice) -> NewSecret {
+    let id = SecretId::generate(Timestamp::EPOCH, &mut dice.0);
+    NewSecret { id, hash: KeyHash::of(&id.to_string()), sealed: vec![] }
+}
 
 /// Chooses who does what to which fleet.
 pub(crate) struct Chooser<'a> {
@@ -95,9 +101,11 @@ impl Chooser<'_> {
                 parent: self.maybe(60, |it| it.location(near)),
                 name: self.name(),
             }),
-            1 | 2 if size < 40 => {
-                Act::CreateMachine(CreateMachine { location: self.location(near), name: self.name() })
-            }
+            1 | 2 if size < 40 => Act::CreateMachine(CreateMachine {
+                location: self.location(near),
+                name: self.name(),
+                secret: new_secret(self.dice),
+            }),
             0 | 3 => Act::DeleteLocation(DeleteLocation { id: self.empty_location(near) }),
             1 | 2 | 4 => Act::DeleteMachine(DeleteMachine { id: self.machine(near) }),
             5 | 6 => Act::UpdateLocation(UpdateLocation {

@@ -30,6 +30,7 @@ pub(crate) fn no(refusal: &Refusal) -> No {
         Refusal::PermissionDenied { permission, resource } => No::Denied(*permission, *resource),
         Refusal::Invalid { field, .. } => No::Invalid(field.clone()),
         Refusal::AlreadyExists(_) => No::AlreadyExists,
+        Refusal::Aborted(_) => No::Aborted,
         Refusal::FailedPrecondition(_) => No::FailedPrecondition,
     }
 }

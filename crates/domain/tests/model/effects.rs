@@ -3,7 +3,7 @@
 use domain::command::{NewKey, NewParent, UpdateLocation, UpdateMachine, UpdateOrganization};
 use domain::{
     Actor, Change, Entry, Grant, KeyId, Location, LocationId, Machine, Name, Organization, OrganizationId,
-    Part, Record, RecordId, Resource, Role, SigningKey, Timestamp,
+    Part, Record, RecordId, Resource, Role, Secret, SigningKey, Timestamp,
 };
 
 use crate::acts::{Act, Reply};
@@ -86,7 +86,11 @@ impl Model {
                     machine: machine.id,
                     name: Name::parse(&format!("{}-main", machine.name)).unwrap(),
                     main: true,
-                    secrets: vec![],
+                    label: part.label.clone(),
+                    secrets: vec![Secret { id: it.secret.id, hash: it.secret.hash, created_at: self.now }],
+                    revision: 0,
+                    configured_at: None,
+                    restart_asked_at: None,
                     created_at: self.now,
                 }));
                 self.machines.push(machine);
@@ -94,6 +98,10 @@ impl Model {
             (Act::UpdateMachine(it), _) => {
                 let own = self.machines.iter_mut().find(|own| own.id == it.id).unwrap();
                 *own = updated_machine(own, &it);
+                for part in new_parts(entry) {
+                    let own = self.parts.iter_mut().find(|own| own.id == part.id).unwrap();
+                    own.label = part.label.clone();
+                }
             }
             (Act::DeleteMachine(it), _) => {
                 self.machines.retain(|own| own.id != it.id);

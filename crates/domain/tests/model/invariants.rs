@@ -27,7 +27,13 @@ pub(crate) fn check(state: &State, model: &Model, owned: &mut BTreeSet<Organizat
         let main = state.parts_of(machine.id).filter(|part| part.main).count();
         hold(main == 1, || format!("machine {} has {main} main parts", machine.id))?;
     }
+    let mut labels = BTreeSet::new();
     for part in model.parts.iter().filter_map(|it| state.part(it.id)) {
+        let label = part.label.as_str();
+        let location = model.machine(part.machine).map(|machine| machine.location.to_string());
+        let placed = location.is_some_and(|location| label.ends_with(&format!("-{location}")));
+        hold(labels.insert(label) && placed, || format!("part {} has the address {label}", part.id))?;
+        hold(state.part_by_label(label) == Some(part.id), || format!("{label} does not lead to its part"))?;
         hold(state.machine(part.machine).is_some(), || format!("part {} has no machine", part.id))?;
     }
     for key in model.keys.iter().filter_map(|it| state.key(it.id)) {

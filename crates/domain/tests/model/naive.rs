@@ -55,6 +55,7 @@ pub(crate) enum No {
     /// With the field that is wrong.
     Invalid(String),
     AlreadyExists,
+    Aborted,
     FailedPrecondition,
     Unauthenticated(Denial),
 }

@@ -53,6 +53,7 @@ pub(crate) const fn outcome(judged: &Result<bool, No>) -> &'static str {
         Err(No::Denied(..)) => "denied",
         Err(No::Invalid(_)) => "invalid",
         Err(No::AlreadyExists) => "already exists",
+        Err(No::Aborted) => "aborted",
         Err(No::FailedPrecondition) => "failed precondition",
         Err(No::Unauthenticated(_)) => "unauthenticated",
     }

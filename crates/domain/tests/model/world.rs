@@ -11,7 +11,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
 use crate::acts::{Act, Reply};
-use crate::chooser::Chooser;
+use crate::chooser::{Chooser, new_secret};
 use crate::compare::{Differs, compare_key, compare_rights, compare_state, compare_view, no, same};
 use crate::compare_doors::compare_doors;
 use crate::compare_lists::compare_lists;
@@ -104,7 +104,8 @@ impl World {
         for _ in 0..3 {
             self.system(Act::CreateLocation(CreateLocation { organization, parent, name: name() }))?;
             let location = self.model.locations[self.model.locations.len() - 1].id;
-            self.system(Act::CreateMachine(CreateMachine { location, name: name() }))?;
+            let secret = new_secret(&mut self.dice);
+            self.system(Act::CreateMachine(CreateMachine { location, name: name(), secret }))?;
             parent = Some(location);
         }
         let middle = self.model.locations.len() - 2;

@@ -24,7 +24,7 @@ macro_rules! behaviours {
         behaviours! { $ground:
             chain: an_empty_journal, entries_follow_from_one_another, a_commit_of_nothing, bodies_are_kept_as_they_are,
                 pages_of_entries;
-            records: the_last_word_counts, a_large_batch, documents, odd_names_and_values, streaming_all,
+            records: the_last_word_counts, a_large_batch, documents, a_range_of_documents, odd_names_and_values, streaming_all,
                 streaming_stops_at_an_error, streaming_shows_one_moment;
             turns: a_dropped_turn_writes_nothing, everybody_gets_a_turn, a_turn_keeps_the_others_waiting, reopening;
             trouble: a_refused_commit_writes_nothing, entries_of_another_hand_are_missed, another_history_is_refused,

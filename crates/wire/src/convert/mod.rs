@@ -5,7 +5,9 @@
 
 pub mod audit;
 pub mod claviger;
+pub mod part;
 mod status;
+pub mod structs;
 pub mod viam;
 
 pub use status::status;

@@ -12,6 +12,7 @@ pub fn status(refusal: &Refusal) -> Status {
         Refusal::PermissionDenied { .. } => Code::PermissionDenied,
         Refusal::Invalid { .. } => Code::InvalidArgument,
         Refusal::AlreadyExists(_) => Code::AlreadyExists,
+        Refusal::Aborted(_) => Code::Aborted,
         Refusal::FailedPrecondition(_) => Code::FailedPrecondition,
     };
     // Names are the one thing in a message that we did not write, and the Go CLI formats what it prints.

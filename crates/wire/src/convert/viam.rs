@@ -1,10 +1,10 @@
 //! `viam.app.v1`, as unmodified Viam clients speak it.
 
 use domain::{
-    Grant, Key, KeyId, Location, Machine, Organization, Part, Refusal, Resource, ResourceType, Role,
+    Grant, Key, KeyId, Location, Machine, Organization, Presence, Refusal, Resource, ResourceType, Role,
 };
 
-use super::{id, timestamp};
+use super::{id, part::online_state, timestamp};
 use crate::viam::app::v1 as pb;
 
 /// The word for a level on Viam's wire.
@@ -188,27 +188,15 @@ pub fn location(it: &Location, organizations: &[&Organization], detail: Location
 
 /// A machine.
 #[must_use]
-pub fn robot(it: &Machine) -> pb::Robot {
+pub fn robot(it: &Machine, presence: Presence) -> pb::Robot {
     pb::Robot {
         id: it.id.to_string(),
         name: it.name.to_string(),
         location: it.location.to_string(),
+        last_access: presence.last_access.map(timestamp),
         created_on: Some(timestamp(it.created_at)),
-        ..Default::default()
-    }
-}
-
-/// A part of a machine.
-#[must_use]
-pub fn part(it: &Part, machine: &Machine) -> pb::RobotPart {
-    pb::RobotPart {
-        id: it.id.to_string(),
-        name: it.name.to_string(),
-        robot: it.machine.to_string(),
-        main_part: it.main,
-        location_id: machine.location.to_string(),
-        created_on: Some(timestamp(it.created_at)),
-        ..Default::default()
+        online_state: online_state(presence).into(),
+        seconds_since_online: presence.seconds_since_online,
     }
 }
 

@@ -1,13 +1,20 @@
 //! Machines, which Viam's wire calls robots.
 
 use domain::command::{CreateMachine, DeleteMachine, UpdateMachine};
-use domain::{LocationId, Permission, Refusal, Resource, query};
+use domain::{LocationId, Machine, Permission, Refusal, Resource, State, Timestamp, View as _, query};
 use wire::convert::{self, viam};
 use wire::viam::app::v1 as pb;
 
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::rpc::App;
+use crate::secrets;
+
+/// A machine, with when any of its parts was last heard of.
+fn shown(app: &App, state: &State, machine: &Machine, now: Timestamp) -> pb::Robot {
+    let parts = state.parts_of(machine.id).map(|part| part.id);
+    viam::robot(machine, app.engine.shared().parts.state_of_any(parts, now))
+}
 
 /// How many locations one call may ask for.
 const MAX_LOCATIONS: usize = 1_000;
@@ -18,8 +25,11 @@ pub(super) async fn create(
     request: pb::NewRobotRequest,
 ) -> Result<pb::NewRobotResponse, Failure> {
     let pb::NewRobotRequest { name, location } = request;
-    let command =
-        CreateMachine { location: convert::id("location", &location)?, name: convert::name("name", &name)? };
+    let command = CreateMachine {
+        location: convert::id("location", &location)?,
+        name: convert::name("name", &name)?,
+        secret: secrets::make(&app.engine)?,
+    };
     let machine = app.engine.change(call, command).await?;
     Ok(pb::NewRobotResponse { id: machine.id.to_string() })
 }
@@ -31,8 +41,8 @@ pub(super) async fn get(
 ) -> Result<pb::GetRobotResponse, Failure> {
     let id = convert::id("id", &request.id)?;
     let uses = (Permission::ReadRobot, Resource::Machine(id));
-    let robot = app.engine.read(call, Some(uses), |state, principal, _| {
-        query::get_machine(state, principal, id).map(viam::robot)
+    let robot = app.engine.read(call, Some(uses), |state, principal, now| {
+        query::get_machine(state, principal, id).map(|machine| shown(app, state, machine, now))
     })?;
     Ok(pb::GetRobotResponse { robot: Some(robot) })
 }
@@ -49,7 +59,9 @@ pub(super) async fn update(
         location: convert::optional_id("location", &location)?,
     };
     let machine = app.engine.change(call, command).await?;
-    Ok(pb::UpdateRobotResponse { robot: Some(viam::robot(&machine)) })
+    let now = app.engine.shared().clock.now();
+    let robot = app.engine.look_as_system(|state| shown(app, state, &machine, now));
+    Ok(pb::UpdateRobotResponse { robot: Some(robot) })
 }
 
 pub(super) async fn delete(
@@ -69,9 +81,9 @@ pub(super) async fn list(
 ) -> Result<pb::ListRobotsResponse, Failure> {
     let location = convert::id("location_id", &request.location_id)?;
     let uses = (Permission::ReadRobot, Resource::Location(location));
-    let robots = app.engine.read(call, Some(uses), |state, principal, _| {
+    let robots = app.engine.read(call, Some(uses), |state, principal, now| {
         let seen = query::list_machines(state, principal, location)?;
-        Ok(seen.into_iter().map(viam::robot).collect())
+        Ok(seen.into_iter().map(|machine| shown(app, state, machine, now)).collect())
     })?;
     Ok(pb::ListRobotsResponse { robots })
 }
@@ -90,10 +102,11 @@ pub(super) async fn list_for_locations(
     let parsed = each.map(|(number, id)| convert::id(format!("location_ids[{number}]"), id));
     // Named twice is answered once.
     let locations = parsed.collect::<Result<std::collections::BTreeSet<LocationId>, _>>()?;
-    let robots = app.engine.read(call, None, |state, principal, _| {
+    let robots = app.engine.read(call, None, |state, principal, now| {
         let mut robots = Vec::new();
         for location in &locations {
-            robots.extend(query::list_machines(state, principal, *location)?.into_iter().map(viam::robot));
+            let seen = query::list_machines(state, principal, *location)?;
+            robots.extend(seen.into_iter().map(|machine| shown(app, state, machine, now)));
         }
         Ok(robots)
     })?;
@@ -107,9 +120,9 @@ pub(super) async fn list_for_organization(
 ) -> Result<pb::ListRobotsForOrgResponse, Failure> {
     let organization = convert::id("org_id", &request.org_id)?;
     let uses = (Permission::ReadRobot, Resource::Organization(organization));
-    let robots = app.engine.read(call, Some(uses), |state, principal, _| {
+    let robots = app.engine.read(call, Some(uses), |state, principal, now| {
         let seen = query::machines_in_organization(state, principal, organization)?;
-        Ok(seen.into_iter().map(viam::robot).collect())
+        Ok(seen.into_iter().map(|machine| shown(app, state, machine, now)).collect())
     })?;
     Ok(pb::ListRobotsForOrgResponse { robots })
 }

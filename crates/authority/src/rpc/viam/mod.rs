@@ -1,12 +1,17 @@
 //! `viam.app.v1.AppService`, as unmodified Viam clients call it.
 
 mod fragments;
+mod history;
 mod keys;
 mod locations;
 mod machines;
+mod metadata;
 mod organizations;
 mod parts;
 mod roles;
+mod secrets;
+mod shown;
+mod summaries;
 
 use wire::viam::app::v1 as pb;
 use wire::viam::app::v1::app_service_server::AppService;
@@ -63,5 +68,43 @@ super::serve! {
 
         get_robot_parts(pb::GetRobotPartsRequest) -> pb::GetRobotPartsResponse = parts::list,
         get_robot_part(pb::GetRobotPartRequest) -> pb::GetRobotPartResponse = parts::get,
+        get_robot_part_by_name_and_location(pb::GetRobotPartByNameAndLocationRequest)
+            -> pb::GetRobotPartByNameAndLocationResponse = parts::by_name,
+        new_robot_part(pb::NewRobotPartRequest) -> pb::NewRobotPartResponse = parts::create,
+        update_robot_part(pb::UpdateRobotPartRequest) -> pb::UpdateRobotPartResponse = parts::update,
+        delete_robot_part(pb::DeleteRobotPartRequest) -> pb::DeleteRobotPartResponse = parts::delete,
+        mark_part_as_main(pb::MarkPartAsMainRequest) -> pb::MarkPartAsMainResponse = parts::mark_as_main,
+        mark_part_for_restart(pb::MarkPartForRestartRequest) -> pb::MarkPartForRestartResponse
+            = parts::mark_for_restart,
+        get_robot_part_history(pb::GetRobotPartHistoryRequest) -> pb::GetRobotPartHistoryResponse
+            = history::of_part,
+        list_machine_summaries(pb::ListMachineSummariesRequest) -> pb::ListMachineSummariesResponse
+            = summaries::list,
+
+        create_robot_part_secret(pb::CreateRobotPartSecretRequest) -> pb::CreateRobotPartSecretResponse
+            = secrets::create_of_part,
+        delete_robot_part_secret(pb::DeleteRobotPartSecretRequest) -> pb::DeleteRobotPartSecretResponse
+            = secrets::delete_of_part,
+        location_auth(pb::LocationAuthRequest) -> pb::LocationAuthResponse = secrets::of_location,
+        create_location_secret(pb::CreateLocationSecretRequest) -> pb::CreateLocationSecretResponse
+            = secrets::create_of_location,
+        delete_location_secret(pb::DeleteLocationSecretRequest) -> pb::DeleteLocationSecretResponse
+            = secrets::delete_of_location,
+
+        get_organization_metadata(pb::GetOrganizationMetadataRequest) -> pb::GetOrganizationMetadataResponse
+            = metadata::of_organization,
+        update_organization_metadata(pb::UpdateOrganizationMetadataRequest)
+            -> pb::UpdateOrganizationMetadataResponse = metadata::set_of_organization,
+        get_location_metadata(pb::GetLocationMetadataRequest) -> pb::GetLocationMetadataResponse
+            = metadata::of_location,
+        update_location_metadata(pb::UpdateLocationMetadataRequest) -> pb::UpdateLocationMetadataResponse
+            = metadata::set_of_location,
+        get_robot_metadata(pb::GetRobotMetadataRequest) -> pb::GetRobotMetadataResponse = metadata::of_machine,
+        update_robot_metadata(pb::UpdateRobotMetadataRequest) -> pb::UpdateRobotMetadataResponse
+            = metadata::set_of_machine,
+        get_robot_part_metadata(pb::GetRobotPartMetadataRequest) -> pb::GetRobotPartMetadataResponse
+            = metadata::of_part,
+        update_robot_part_metadata(pb::UpdateRobotPartMetadataRequest) -> pb::UpdateRobotPartMetadataResponse
+            = metadata::set_of_part,
     }
 }

@@ -65,6 +65,28 @@ pub(crate) async fn documents(ground: impl Ground) {
     journal.verify(None).await.unwrap();
 }
 
+pub(crate) async fn a_range_of_documents(ground: impl Ground) {
+    let journal = ground.open().await;
+    let ids = ["a/1", "a/2", "a/3", "a/10", "b/1", "A/2"];
+    let documents = ids.iter().map(|id| document(id, Some(id.as_bytes()))).collect();
+    commit(&journal, vec![NewEntry { documents, ..entry(1) }]).await;
+    let read = async |first, last, limit, newest_first| {
+        let found = journal.documents("config", first, last, limit, newest_first).await.unwrap();
+        found.into_iter().map(|(id, value)| {
+            assert_eq!(value, id.as_bytes());
+            id
+        })
+    };
+    let is = |found: Vec<String>, expected: &[&str]| assert_eq!(found, expected);
+    is(read("a/1", "a/9", 100, false).await.collect(), &["a/1", "a/10", "a/2", "a/3"]);
+    is(read("a/1", "a/9", 100, true).await.collect(), &["a/3", "a/2", "a/10", "a/1"]);
+    is(read("a/1", "a/2", 2, true).await.collect(), &["a/2", "a/10"]);
+    is(read("a/1", "a/1", 2, true).await.collect(), &["a/1"]);
+    is(read("a/2", "a/1", 2, false).await.collect(), &[]);
+    is(read("a/1", "a/2", 0, false).await.collect(), &[]);
+    assert_eq!(journal.documents("other", "a", "z", 100, false).await.unwrap(), []);
+}
+
 pub(crate) async fn odd_names_and_values(ground: impl Ground) {
     let journal = ground.open().await;
     let odd = ["", "%_?$1", "'; DROP TABLE record; --", "a\"b", "né 🤖"];
