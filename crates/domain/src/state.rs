@@ -173,11 +173,9 @@ impl State {
                     remove_from(&mut self.shared, organization, &location.id);
                 }
             }
-            Record::Part(part) => {
-                // Another part may have taken it in the same entry.
-                if self.labels.get(part.label.as_str()) == Some(&part.id) {
-                    self.labels.remove(part.label.as_str());
-                }
+            // Another part may have taken the label in the same entry.
+            Record::Part(part) if self.labels.get(part.label.as_str()) == Some(&part.id) => {
+                self.labels.remove(part.label.as_str());
             }
             _ => {}
         }

@@ -62,7 +62,12 @@ fn places(subjects: &Subjects) -> Vec<Subject> {
 #[test]
 fn what_is_made_concerns_all_that_is_above_it() {
     let mut fleet = Fleet::new();
-    let made = fleet.run(fleet.owner, CreateMachine { location: fleet.nook, name: name("new") }).unwrap();
+    let made = fleet
+        .run(
+            fleet.owner,
+            CreateMachine { location: fleet.nook, name: name("new"), secret: fleet::secret("new") },
+        )
+        .unwrap();
     let subjects = subjects(&fleet);
     let mut expected = within(&[
         fleet.organization.resource(),
@@ -262,7 +267,12 @@ fn what_is_shared_stays_with_its_organization_and_keys_with_theirs() {
     assert_eq!(seen(&fleet, fleet.depot).unwrap().changes[0].grants_after, [operator(fleet.depot)]);
 
     // What they do to what is shared is told to those whose it is.
-    fleet.run(fleet.stranger, CreateMachine { location: cell, name: name("guest") }).unwrap();
+    fleet
+        .run(
+            fleet.stranger,
+            CreateMachine { location: cell, name: name("guest"), secret: fleet::secret("guest") },
+        )
+        .unwrap();
     assert_eq!(told(&seen(&fleet, cell).unwrap())[0], ("machine", What::Created));
     assert!(seen(&fleet, elsewhere).is_none());
 

@@ -1,8 +1,8 @@
 //! Parts, as `viam.app.v1` tells of them.
 
 use domain::{
-    Actor, Configuration, Domain, Kind, Machine, MachineId, OnlineState, Part, PartId, Presence, Refusal,
-    Revision, Secret,
+    Actor, Configuration, Domain, Machine, MachineId, OnlineState, Part, PartId, Presence, Refusal, Revision,
+    Secret,
 };
 
 use super::{structs, timestamp};
@@ -177,12 +177,6 @@ pub fn parse_configuration(
         return Err(Refusal::invalid(field, "must say the same as robot_config where both are given"));
     }
     Ok(Some(parsed))
-}
-
-/// A part that went away while it was looked at.
-#[must_use]
-pub const fn gone() -> Refusal {
-    Refusal::NotFound(Kind::Part)
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl Seen {
 pub(super) async fn shown(app: &App, seen: &Seen) -> Result<(pb::RobotPart, Option<String>), Failure> {
     let Seen { part, machine, presence, rights } = seen;
     let revision = match rights.configuration {
-        true if part.revision > 0 => Some(revision(app, part.id, part.revision).await?),
+        true if part.revision > 0 => revision(app, part.id, part.revision).await?,
         _ => None,
     };
     let secrets = match rights.secrets {
@@ -78,20 +78,26 @@ pub(super) async fn shown_again(app: &App, call: &Call, part: Part) -> Result<pb
     Ok(shown(app, &seen).await?.0)
 }
 
-/// A revision that was there a moment ago.
+/// The revision with this number. A database that was restored from a backup with later entries replayed knows of
+/// revisions that it does not have: then it is the newest before it, or nothing, and the log says so.
 ///
 /// # Errors
-/// Where it cannot be read, or went away since.
-pub(super) async fn revision(app: &App, part: PartId, number: u32) -> Result<Revision, Failure> {
-    let id = Revision::document_id(part, number);
-    match app.engine.document(DocumentKind::Configuration, &id).await? {
-        Some(content) => Revision::decode(&id, &content).map_err(|error| broken(&error)),
-        None if app.engine.look_as_system(|state| state.part(part).is_none()) => Err(part::gone().into()),
-        None => {
-            tracing::error!(id, "a configuration is missing in the database");
-            Err(BROKEN)
+/// Where it cannot be read, or the part went away since.
+async fn revision(app: &App, part: PartId, number: u32) -> Result<Option<Revision>, Failure> {
+    let id = |number| Revision::document_id(part, number);
+    let kind = DocumentKind::Configuration;
+    let newest = app.engine.newest_documents(kind, &id(1), &id(number), 1).await?.pop();
+    if newest.as_ref().is_none_or(|(found, _)| *found != id(number)) {
+        if app.engine.look_as_system(|state| state.part(part).is_none()) {
+            return Err(Refusal::NotFound(Kind::Part).into());
         }
+        tracing::error!(
+            id = id(number),
+            "a configuration is not in the database; what was before it is told"
+        );
     }
+    let decoded = newest.map(|(id, content)| Revision::decode(&id, &content).map_err(|error| broken(&error)));
+    decoded.transpose()
 }
 
 const BROKEN: Failure = Failure::Internal("a configuration that was stored cannot be read");
