@@ -123,7 +123,10 @@ fn a_move_concerns_both_ends() {
     // Each end sees that it moved, and of why it was allowed what was theirs to allow.
     let (from, to) = (seen(&fleet, fleet.hall).unwrap(), seen(&fleet, fleet.yard).unwrap());
     assert_eq!(from.changes[0].fields, ["location_id"]);
-    assert_eq!(to.changes.len(), 1);
+    // Its part has another address from then on.
+    let changes = to.changes.iter().map(|it| (it.kind.as_str(), it.fields.clone()));
+    let fields = |field: &str| vec![field.to_owned()];
+    assert!(changes.eq([("machine", fields("location_id")), ("part", fields("label"))]));
     assert!(from.allowed.iter().all(|it| it.resource == Some(fleet.arm.resource())), "{from:?}");
     assert!(seen(&fleet, fleet.nook).is_none());
 }

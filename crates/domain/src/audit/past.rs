@@ -111,8 +111,11 @@ impl PastEntry {
             resource: resource.and_then(|value| serde_json::from_value(value).ok()),
             by: by.and_then(|value| serde_json::from_value(value).ok()),
         });
-        let documents = documents.into_iter().filter(|it| !TOLD_BY_THEIR_RECORD.contains(&it.kind.as_str()));
-        let changes = changes.into_iter().map(change).chain(documents.map(document));
+        // What was noted down about something ends with it, if there was anything.
+        let ended = |it: &StoredDocument| it.kind == "metadata" && it.hash.is_none() && !changes.is_empty();
+        let told = |it: &StoredDocument| TOLD_BY_THEIR_RECORD.contains(&it.kind.as_str()) || ended(it);
+        let documents: Vec<_> = documents.into_iter().filter(|it| !told(it)).collect();
+        let changes = changes.into_iter().map(change).chain(documents.into_iter().map(document));
         let (allowed, changes) = (allowed.collect(), changes.collect());
         Ok(Self { seq, at, actor: known_actor(&actor), via, allowed, changes })
     }
