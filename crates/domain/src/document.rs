@@ -41,6 +41,8 @@ document_kinds! {
     Person = "person",
     /// The address an invitation goes to, sealed; its id is the invitation's.
     Invitation = "invitation",
+    /// What a module says about itself; its id is the module's, a slash, and the hash of the document.
+    Module = "module",
 }
 
 /// A document put in the place of the one with its kind and id, or a document gone.

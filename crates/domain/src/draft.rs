@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::email::EmailHash;
 use crate::entry::Entry;
-use crate::id::{InvitationId, KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId, UserId};
+use crate::id::{
+    InvitationId, KeyId, LocationId, MachineId, ModuleId, OrganizationId, PartId, SigningKeyId, UserId,
+};
+use crate::module::{Module, ModuleName};
+use crate::name::Name;
 use crate::record::{
     Change, Invitation, Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey, User,
 };
@@ -71,6 +75,21 @@ impl<'a> Draft<'a> {
     }
 }
 
+impl Draft<'_> {
+    /// The one record with a unique mark: what the overlay says has it, else what the base says and the overlay does
+    /// not touch.
+    fn marked<T: Copy>(
+        self,
+        base: Option<T>,
+        to_id: impl Fn(T) -> RecordId,
+        marked: impl Fn(&Record) -> Option<T>,
+    ) -> Option<T> {
+        let touched = self.overlay.changed.values().flatten();
+        let old = base.filter(|id| !self.overlay.changed.contains_key(&to_id(*id)));
+        touched.filter_map(marked).chain(old).next()
+    }
+}
+
 /// The overlay's word where it has one, the base's otherwise.
 macro_rules! look {
     ($self:ident, $variant:ident, $method:ident, $id:ident) => {
@@ -115,14 +134,40 @@ impl View for Draft<'_> {
         look!(self, Invitation, invitation, id)
     }
 
-    fn user_by_email(&self, email: EmailHash) -> Option<UserId> {
-        let touched = self.overlay.changed.values().flatten();
-        let new = touched.filter_map(|record| match record {
-            Record::User(user) if user.email == email => Some(user.id),
+    fn module(&self, id: ModuleId) -> Option<&Module> {
+        look!(self, Module, module, id)
+    }
+
+    fn module_named(&self, organization: OrganizationId, name: &ModuleName) -> Option<ModuleId> {
+        let folded = name.folded();
+        self.marked(self.base.module_named(organization, name), RecordId::Module, |record| match record {
+            Record::Module(it) => {
+                (it.organization == organization && it.name.folded() == folded).then_some(it.id)
+            }
             _ => None,
-        });
-        let old = self.base.user_by_email(email);
-        new.chain(old.filter(|id| !self.overlay.changed.contains_key(&RecordId::User(*id)))).next()
+        })
+    }
+
+    fn public_modules(&self) -> Box<dyn Iterator<Item = ModuleId> + '_> {
+        self.merged(self.base.public_modules(), RecordId::Module, |record| match record {
+            Record::Module(it) => (!it.visibility.is_private()).then_some(it.id),
+            _ => None,
+        })
+    }
+
+    fn organization_by_namespace(&self, namespace: &Name) -> Option<OrganizationId> {
+        let base = self.base.organization_by_namespace(namespace);
+        self.marked(base, RecordId::Organization, |record| match record {
+            Record::Organization(it) => (it.public_namespace.as_ref() == Some(namespace)).then_some(it.id),
+            _ => None,
+        })
+    }
+
+    fn user_by_email(&self, email: EmailHash) -> Option<UserId> {
+        self.marked(self.base.user_by_email(email), RecordId::User, |record| match record {
+            Record::User(user) => (user.email == email).then_some(user.id),
+            _ => None,
+        })
     }
 
     fn part_by_label(&self, label: &str) -> Option<PartId> {

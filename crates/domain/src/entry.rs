@@ -125,6 +125,9 @@ fn record_narrows(before: &Record, after: &Record) -> bool {
         (Record::Invitation(before), Record::Invitation(after)) => {
             before.token != after.token || before.grants.iter().any(|grant| !after.grants.contains(grant))
         }
+        (Record::Module(before), Record::Module(after)) => {
+            !before.visibility.is_private() && after.visibility.is_private()
+        }
         (Record::SigningKey(before), Record::SigningKey(after)) => {
             before.sealed != after.sealed || before.purpose != after.purpose
         }

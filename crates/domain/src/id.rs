@@ -129,6 +129,10 @@ uuid_id! {
     InvitationId;
     /// The id of a secret by which a part, or the parts in a location, are known.
     SecretId;
+    /// The id of a module, which no wire shows: modules go by their names.
+    ModuleId;
+    /// The id of one uploaded file of a module, by which it is found in the store.
+    FileId;
 }
 
 /// A location's id: ten characters of `0-9a-z`.

@@ -18,6 +18,7 @@
 mod address;
 pub mod audit;
 mod authorize;
+mod checksum;
 pub mod command;
 mod configuration;
 mod document;
@@ -27,6 +28,7 @@ mod entry;
 mod id;
 mod key;
 mod metadata;
+mod module;
 mod name;
 pub mod policy;
 mod positions;
@@ -44,6 +46,7 @@ mod view;
 
 pub use address::{Domain, InvalidDomain, Label};
 pub use authorize::{Allowance, Basis, Permit, authorize, authorize_key, counts, held_in, holds, visible};
+pub use checksum::Checksum;
 pub use command::{Command, Context, Decision};
 pub use configuration::{
     Configuration, InvalidConfiguration, KEPT_REVISIONS, MAX_CONFIGURATION_BYTES, MAX_DEPTH, Revision,
@@ -53,11 +56,16 @@ pub use draft::{Draft, Overlay};
 pub use email::{Email, EmailHash, InvalidEmail};
 pub use entry::{Entry, Recorded};
 pub use id::{
-    InvalidId, InvitationId, KeyId, LocationId, MachineId, OrganizationId, PartId, SecretId, SigningKeyId,
-    UserId,
+    FileId, InvalidId, InvitationId, KeyId, LocationId, MachineId, ModuleId, OrganizationId, PartId,
+    SecretId, SigningKeyId, UserId,
 };
 pub use key::{KeyHash, KeyValue, MalformedKey};
 pub use metadata::{MAX_METADATA_BYTES, Metadata, MetadataSubject};
+pub use module::{
+    InvalidModuleName, InvalidModuleRef, InvalidPlatform, MAX_APPS, MAX_MODELS, MAX_PLATFORMS, MAX_TAG,
+    MAX_TAGS, MAX_TEXTS, MAX_VERSION, MAX_VERSIONS, Module, ModuleApp, ModuleFile, ModuleModel, ModuleName,
+    ModuleRef, ModuleTexts, ModuleVersion, Platform, TextsId, Version, Visibility, file_name,
+};
 pub use name::{InvalidName, Name};
 pub use policy::Permission;
 pub use presence::{OnlineState, Presence};

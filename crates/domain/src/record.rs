@@ -7,9 +7,11 @@ use smallvec::SmallVec;
 use crate::address::Label;
 use crate::email::EmailHash;
 use crate::id::{
-    InvitationId, KeyId, LocationId, MachineId, OrganizationId, PartId, SecretId, SigningKeyId, UserId,
+    InvitationId, KeyId, LocationId, MachineId, ModuleId, OrganizationId, PartId, SecretId, SigningKeyId,
+    UserId,
 };
 use crate::key::KeyHash;
+pub(crate) use crate::module::Module;
 use crate::name::Name;
 use crate::resource::{Grant, Resource, Role};
 use crate::table::Keyed;
@@ -297,6 +299,8 @@ pub enum Record {
     User(User),
     /// An invitation.
     Invitation(Invitation),
+    /// A module.
+    Module(Module),
 }
 
 impl Record {
@@ -312,6 +316,7 @@ impl Record {
             Self::SigningKey(it) => RecordId::SigningKey(it.id),
             Self::User(it) => RecordId::User(it.id),
             Self::Invitation(it) => RecordId::Invitation(it.id),
+            Self::Module(it) => RecordId::Module(it.id),
         }
     }
 
@@ -326,6 +331,7 @@ impl Record {
             Self::Part(it) => Some(RecordId::Machine(it.machine)),
             Self::Key(it) => Some(RecordId::Organization(it.organization)),
             Self::Invitation(it) => Some(RecordId::Organization(it.organization)),
+            Self::Module(it) => Some(RecordId::Organization(it.organization)),
         }
     }
 }
@@ -388,6 +394,8 @@ kinds! {
     User(UserId) = "user",
     /// An invitation to become a member.
     Invitation(InvitationId) = "invitation",
+    /// A module, software for machines.
+    Module(ModuleId) = "module",
 }
 
 impl From<Resource> for RecordId {
@@ -442,4 +450,5 @@ keyed! {
     SigningKey(SigningKeyId)
     User(UserId)
     Invitation(InvitationId)
+    Module(ModuleId)
 }

@@ -1,6 +1,6 @@
 //! What is true now, resident in memory.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
 use foldhash::fast::RandomState;
@@ -8,7 +8,12 @@ use foldhash::fast::RandomState;
 use crate::address::Label;
 use crate::email::EmailHash;
 use crate::entry::{Entry, Recorded};
-use crate::id::{InvitationId, KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId, UserId};
+use crate::id::{
+    FileId, InvitationId, KeyId, LocationId, MachineId, ModuleId, OrganizationId, PartId, SigningKeyId,
+    UserId,
+};
+use crate::module::{Module, ModuleName};
+use crate::name::Name;
 use crate::record::{
     Change, Invitation, Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey, User,
 };
@@ -36,6 +41,10 @@ pub struct State {
     emails: HashMap<EmailHash, UserId, RandomState>,
     shared: HashMap<OrganizationId, BTreeSet<LocationId>, RandomState>,
     labels: HashMap<Label, PartId, RandomState>,
+    modules: Table<Module>,
+    module_names: HashMap<(OrganizationId, String), ModuleId, RandomState>,
+    public_modules: BTreeSet<ModuleId>,
+    namespaces: HashMap<Name, OrganizationId, RandomState>,
 }
 
 impl State {
@@ -75,12 +84,19 @@ impl State {
             Kind::SigningKey => self.signing_keys.len(),
             Kind::User => self.users.len(),
             Kind::Invitation => self.invitations.len(),
+            Kind::Module => self.modules.len(),
         }
     }
 
     /// The keys the authority signs with, in no particular order.
     pub fn signing_keys(&self) -> impl Iterator<Item = &SigningKey> {
         self.signing_keys.iter()
+    }
+
+    /// The files of all modules.
+    #[must_use]
+    pub fn module_files(&self) -> HashSet<FileId> {
+        self.modules.iter().flat_map(Module::files).map(|file| file.id).collect()
     }
 
     /// The record with this id.
@@ -110,6 +126,17 @@ impl State {
                     }
                 }
             }
+            Record::Organization(organization) => {
+                if let Some(namespace) = &organization.public_namespace {
+                    self.namespaces.insert(namespace.clone(), organization.id);
+                }
+            }
+            Record::Module(module) => {
+                self.module_names.insert((module.organization, module.name.folded()), module.id);
+                if !module.visibility.is_private() {
+                    self.public_modules.insert(module.id);
+                }
+            }
             Record::Location(location) => {
                 for organization in &location.shared_with {
                     self.shared.entry(*organization).or_default().insert(location.id);
@@ -129,6 +156,7 @@ impl State {
             Record::SigningKey(it) => self.signing_keys.insert(it),
             Record::User(it) => self.users.insert(it),
             Record::Invitation(it) => self.invitations.insert(it),
+            Record::Module(it) => self.modules.insert(it),
         }
     }
 
@@ -143,6 +171,7 @@ impl State {
             RecordId::SigningKey(id) => self.signing_keys.remove(id),
             RecordId::User(id) => self.users.remove(id),
             RecordId::Invitation(id) => self.invitations.remove(id),
+            RecordId::Module(id) => self.modules.remove(id),
         }
     }
 
@@ -167,6 +196,15 @@ impl State {
                         remove_from(&mut self.people, &grant.resource, &user.id);
                     }
                 }
+            }
+            Record::Organization(organization) => {
+                if let Some(namespace) = &organization.public_namespace {
+                    self.namespaces.remove(namespace);
+                }
+            }
+            Record::Module(module) => {
+                self.module_names.remove(&(module.organization, module.name.folded()));
+                self.public_modules.remove(&module.id);
             }
             Record::Location(location) => {
                 for organization in &location.shared_with {
@@ -222,6 +260,22 @@ impl View for State {
 
     fn invitation(&self, id: InvitationId) -> Option<&Invitation> {
         self.invitations.get(id)
+    }
+
+    fn module(&self, id: ModuleId) -> Option<&Module> {
+        self.modules.get(id)
+    }
+
+    fn module_named(&self, organization: OrganizationId, name: &ModuleName) -> Option<ModuleId> {
+        self.module_names.get(&(organization, name.folded())).copied()
+    }
+
+    fn public_modules(&self) -> Box<dyn Iterator<Item = ModuleId> + '_> {
+        Box::new(self.public_modules.iter().copied())
+    }
+
+    fn organization_by_namespace(&self, namespace: &Name) -> Option<OrganizationId> {
+        self.namespaces.get(namespace).copied()
     }
 
     fn user_by_email(&self, email: EmailHash) -> Option<UserId> {

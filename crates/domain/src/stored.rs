@@ -8,13 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Label;
 use crate::authorize::Basis;
+use crate::checksum::Checksum;
 use crate::document::DocumentChange;
 use crate::email::EmailHash;
 use crate::entry::{Entry, Recorded};
 use crate::id::{
-    InvitationId, KeyId, LocationId, MachineId, OrganizationId, PartId, SecretId, SigningKeyId, UserId,
+    FileId, InvitationId, KeyId, LocationId, MachineId, ModuleId, OrganizationId, PartId, SecretId,
+    SigningKeyId, UserId,
 };
 use crate::key::{KeyHash, hex};
+use crate::module::{Module, ModuleFile, ModuleName, ModuleVersion, Platform, TextsId, Version, Visibility};
 use crate::name::Name;
 use crate::record::{
     Actor, Change, Invitation, Key, Kind, Location, Machine, Membership, Organization, Part, Record,
@@ -194,6 +197,38 @@ struct StoredInvitation {
 }
 
 #[derive(Serialize, Deserialize)]
+struct StoredModule {
+    v: u32,
+    id: ModuleId,
+    organization_id: OrganizationId,
+    name: ModuleName,
+    visibility: Visibility,
+    texts: TextsId,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    versions: Vec<StoredVersion>,
+    created_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredVersion {
+    number: Version,
+    texts: TextsId,
+    files: Vec<StoredFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredFile {
+    id: FileId,
+    platform: Platform,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    size: u64,
+    sha256: Checksum,
+    crc32c: u32,
+    uploaded_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StoredActor {
     Key(KeyId),
@@ -350,6 +385,41 @@ pub fn encode_record(record: &Record) -> Result<String, StoredError> {
                 expires_at,
             })
         }
+        Record::Module(it) => {
+            let Module { id, organization, name, visibility, texts, versions, created_at } = it;
+            let (organization_id, versions) = (organization, versions.into_iter().map(Into::into).collect());
+            json(&StoredModule { v, id, organization_id, name, visibility, texts, versions, created_at })
+        }
+    }
+}
+
+impl From<ModuleVersion> for StoredVersion {
+    fn from(it: ModuleVersion) -> Self {
+        let file = |ModuleFile { id, platform, tags, size, sha256, crc32c, uploaded_at }| StoredFile {
+            id,
+            platform,
+            tags,
+            size,
+            sha256,
+            crc32c,
+            uploaded_at,
+        };
+        Self { number: it.number, texts: it.texts, files: it.files.into_iter().map(file).collect() }
+    }
+}
+
+impl From<StoredVersion> for ModuleVersion {
+    fn from(it: StoredVersion) -> Self {
+        let file = |StoredFile { id, platform, tags, size, sha256, crc32c, uploaded_at }| ModuleFile {
+            id,
+            platform,
+            tags,
+            size,
+            sha256,
+            crc32c,
+            uploaded_at,
+        };
+        Self { number: it.number, texts: it.texts, files: it.files.into_iter().map(file).collect() }
     }
 }
 
@@ -496,6 +566,19 @@ fn read_record(kind: Kind, reader: &Reader<'_>) -> Result<Record, StoredError> {
                 expires_at: it.expires_at,
             })
         }
+        Kind::Module => {
+            let it: StoredModule = reader.read()?;
+            reader.version(it.v)?;
+            Record::Module(Module {
+                id: it.id,
+                organization: it.organization_id,
+                name: it.name,
+                visibility: it.visibility,
+                texts: it.texts,
+                versions: it.versions.into_iter().map(Into::into).collect(),
+                created_at: it.created_at,
+            })
+        }
     })
 }
 
@@ -610,5 +693,6 @@ pub(crate) fn decode_id(kind: &str, id: &str) -> Result<RecordId, StoredError> {
         Kind::SigningKey => RecordId::SigningKey(id.parse().map_err(malformed)?),
         Kind::User => RecordId::User(id.parse().map_err(malformed)?),
         Kind::Invitation => RecordId::Invitation(id.parse().map_err(malformed)?),
+        Kind::Module => RecordId::Module(id.parse().map_err(malformed)?),
     })
 }

@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::email::EmailHash;
-use crate::id::{InvitationId, KeyId, LocationId, MachineId, OrganizationId, PartId, SigningKeyId, UserId};
+use crate::id::{
+    InvitationId, KeyId, LocationId, MachineId, ModuleId, OrganizationId, PartId, SigningKeyId, UserId,
+};
+use crate::module::{Module, ModuleName};
+use crate::name::Name;
 use crate::record::{
     Invitation, Key, Kind, Location, Machine, Organization, Part, Record, RecordId, SigningKey, User,
 };
@@ -33,6 +37,14 @@ pub trait View {
     fn user(&self, id: UserId) -> Option<&User>;
     /// The invitation with this id.
     fn invitation(&self, id: InvitationId) -> Option<&Invitation>;
+    /// The module with this id.
+    fn module(&self, id: ModuleId) -> Option<&Module>;
+    /// The module with this name, in capitals or not, in an organization.
+    fn module_named(&self, organization: OrganizationId, name: &ModuleName) -> Option<ModuleId>;
+    /// The modules that are not private, in order of their ids.
+    fn public_modules(&self) -> Box<dyn Iterator<Item = ModuleId> + '_>;
+    /// The organization with this namespace.
+    fn organization_by_namespace(&self, namespace: &Name) -> Option<OrganizationId>;
     /// The person with this address.
     fn user_by_email(&self, email: EmailHash) -> Option<UserId>;
     /// The part whose address starts with this label.
@@ -40,7 +52,7 @@ pub trait View {
     /// All organizations, in order of creation.
     fn organizations(&self) -> Box<dyn Iterator<Item = OrganizationId> + '_>;
     /// The records of a kind directly below another, in order of their ids: locations in an organization or a
-    /// location, machines in a location, parts of a machine, keys and invitations of an organization.
+    /// location, machines in a location, parts of a machine, keys, invitations and modules of an organization.
     fn children(&self, of: RecordId, kind: Kind) -> Box<dyn Iterator<Item = RecordId> + '_>;
     /// The keys that hold a grant on exactly this resource, in order of creation.
     fn holders(&self, of: Resource) -> Box<dyn Iterator<Item = KeyId> + '_>;
@@ -75,6 +87,14 @@ pub trait View {
         }))
     }
 
+    /// The modules of an organization, the oldest first.
+    fn modules_of(&self, of: OrganizationId) -> Box<dyn Iterator<Item = &Module> + '_> {
+        Box::new(self.children(RecordId::Organization(of), Kind::Module).filter_map(|id| match id {
+            RecordId::Module(id) => self.module(id),
+            _ => None,
+        }))
+    }
+
     /// The keys of an organization at any level, the oldest first.
     fn keys_of(&self, of: OrganizationId) -> Box<dyn Iterator<Item = &Key> + '_> {
         Box::new(self.children(RecordId::Organization(of), Kind::Key).filter_map(|id| match id {
@@ -95,6 +115,7 @@ pub(crate) fn record_in<V: View + ?Sized>(view: &V, id: RecordId) -> Option<Reco
         RecordId::SigningKey(id) => Record::SigningKey(view.signing_key(id)?.clone()),
         RecordId::User(id) => Record::User(view.user(id)?.clone()),
         RecordId::Invitation(id) => Record::Invitation(view.invitation(id)?.clone()),
+        RecordId::Module(id) => Record::Module(view.module(id)?.clone()),
     })
 }
 

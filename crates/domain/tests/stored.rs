@@ -11,14 +11,15 @@ use std::error::Error as _;
 
 use aws_lc_rs::digest;
 use domain::command::{
-    AddRole, ChangeRole, CreateKey, CreateOrganization, DeleteKey, DeleteLocation, DeleteMachine,
-    DeleteOrganization, DuplicateKey, RecoverOwner, RemoveRole, RenameKey, ReplaceSigningKey, RotateKey,
-    SetKeyExpiry, UpdateLocation, UpdateMachine, UpdateOrganization,
+    AddRole, ChangeRole, CreateKey, CreateModule, CreateOrganization, DeleteKey, DeleteLocation,
+    DeleteMachine, DeleteOrganization, DuplicateKey, RecoverOwner, RemoveRole, RenameKey, ReplaceSigningKey,
+    RotateKey, SetKeyExpiry, UpdateLocation, UpdateMachine, UpdateOrganization, UploadModule,
 };
 use domain::{
-    Actor, Change, EmailHash, Invitation, Key, KeyHash, KeyId, Kind, Label, Location, LocationId, Machine,
-    MachineId, Membership, Organization, OrganizationId, Part, Record, RecordId, Recorded, Resource, Secret,
-    SigningKey, SigningKeyId, State, StoredError, Timestamp, User, View, decode_record, encode_record,
+    Actor, Change, Checksum, EmailHash, FileId, Invitation, Key, KeyHash, KeyId, Kind, Label, Location,
+    LocationId, Machine, MachineId, Membership, Module, ModuleFile, ModuleVersion, Organization,
+    OrganizationId, Part, Record, RecordId, Recorded, Resource, Secret, SigningKey, SigningKeyId, State,
+    StoredError, TextsId, Timestamp, User, Version, View, Visibility, decode_record, encode_record,
 };
 use fleet::{Fleet, Who, name, operator, owner};
 
@@ -30,6 +31,8 @@ const PART: &str = "01a2076b-4400-7000-8000-000000000005";
 const SECRET: &str = "01a2076b-4400-7000-8000-000000000008";
 const USER: &str = "01a2076b-4400-7000-8000-000000000009";
 const INVITATION: &str = "01a2076b-4400-7000-8000-00000000000a";
+const MODULE: &str = "01a2076b-4400-7000-8000-00000000000b";
+const FILE: &str = "01a2076b-4400-7000-8000-00000000000c";
 const SIGNING_KEY: &str = "01a2076b-4400-7000-8000-000000000006";
 
 /// The forms of version 1. They were released: they may be added to, never changed.
@@ -130,12 +133,42 @@ fn released() -> Vec<(&'static str, Record)> {
                 created_at, expires_at: "2027-01-01T00:00:00Z".parse().unwrap(),
             }),
         ),
+        (
+            r#"{"v":1,"id":"01a2076b-4400-7000-8000-00000000000b","organization_id":"01a2076b-4400-7000-8000-000000000001","name":"arm-2","visibility":"private","texts":"0707070707070707070707070707070707070707070707070707070707070707","created_at":"2026-11-23T08:00:00.000001Z"}"#,
+            Record::Module(Module {
+                id: MODULE.parse().unwrap(), organization, name: "arm-2".parse().unwrap(), visibility: Visibility::Private,
+                texts: TextsId::from_bytes([7; 32]), versions: vec![], created_at,
+            }),
+        ),
+        (
+            r#"{"v":1,"id":"01a2076b-4400-7000-8000-00000000000b","organization_id":"01a2076b-4400-7000-8000-000000000001","name":"arm-2","visibility":"public_unlisted","texts":"0707070707070707070707070707070707070707070707070707070707070707","versions":[{"number":"1.0.0-rc.1","texts":"0808080808080808080808080808080808080808080808080808080808080808","files":[{"id":"01a2076b-4400-7000-8000-00000000000c","platform":"linux/arm64","tags":["distro:debian"],"size":42,"sha256":"0909090909090909090909090909090909090909090909090909090909090909","crc32c":7,"uploaded_at":"2026-11-23T08:00:00.000001Z"}]}],"created_at":"2026-11-23T08:00:00.000001Z"}"#,
+            Record::Module(Module {
+                id: MODULE.parse().unwrap(), organization, name: "arm-2".parse().unwrap(), visibility: Visibility::PublicUnlisted,
+                texts: TextsId::from_bytes([7; 32]), created_at,
+                versions: vec![ModuleVersion {
+                    number: Version::parse("1.0.0-rc.1").unwrap(), texts: TextsId::from_bytes([8; 32]),
+                    files: vec![ModuleFile { tags: vec!["distro:debian".to_owned()], ..a_file(created_at) }],
+                }],
+            }),
+        ),
     ]
 }
 
 fn a_label() -> Label {
     let location = "0123456789".parse().unwrap();
     Label::choose(&name("arm-main"), location, PART.parse().unwrap(), |_| false)
+}
+
+fn a_file(uploaded_at: Timestamp) -> ModuleFile {
+    ModuleFile {
+        id: FILE.parse::<FileId>().unwrap(),
+        platform: "linux/arm64".parse().unwrap(),
+        tags: vec![],
+        size: 42,
+        sha256: Checksum::from_bytes([9; 32]),
+        crc32c: 7,
+        uploaded_at,
+    }
 }
 
 fn a_hash() -> KeyHash {
@@ -170,6 +203,7 @@ fn the_released_form_is_read() {
             (Record::SigningKey(read), Record::SigningKey(expected)) => assert_eq!(read, expected),
             (Record::User(read), Record::User(expected)) => assert_eq!(read, expected),
             (Record::Invitation(read), Record::Invitation(expected)) => assert_eq!(read, expected),
+            (Record::Module(read), Record::Module(expected)) => assert_eq!(read, expected),
             (Record::Key(read), Record::Key(expected)) => {
                 assert!(read.hash.matches(&expected.hash));
                 // Everything else shows in the debug form; the hash does not.
@@ -283,6 +317,12 @@ fn lived_in() -> (Fleet, Vec<String>) {
     let update = UpdateMachine { id: fleet.cart, name: Some(name("wagon")), location: Some(fleet.annex) };
     fleet.run(first, update).unwrap();
     fleet.run(first, DeleteLocation { id: fleet.yard }).unwrap();
+    fleet.run(first, CreateModule { organization, name: "arm".parse().unwrap() }).unwrap();
+    for version in ["2.0.0", "1.0.0"] {
+        let (module, version) = ("acme:arm".parse().unwrap(), Version::parse(version).unwrap());
+        let file = a_file(Timestamp::EPOCH);
+        fleet.run(first, UploadModule { module, version, file }).unwrap();
+    }
     fleet.run(first, DeleteMachine { id: fleet.eye }).unwrap();
     for id in [1, 2].map(|byte| SigningKeyId::from_bytes([byte; 16])) {
         let (sealed, instead_of) =

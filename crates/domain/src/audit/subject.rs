@@ -91,6 +91,9 @@ pub(super) fn places<V: View + ?Sized>(view: &V, id: RecordId) -> Vec<Resource> 
         RecordId::Invitation(id) => {
             view.invitation(id).map_or_else(Vec::new, |it| held(view, it.organization, &it.grants))
         }
+        RecordId::Module(id) => {
+            view.module(id).map(|module| Resource::Organization(module.organization)).into_iter().collect()
+        }
         RecordId::User(id) => {
             let memberships = view.user(id).into_iter().flat_map(|user| &user.memberships);
             memberships.flat_map(|it| held(view, it.organization, &it.grants)).collect()

@@ -9,6 +9,7 @@ mod key;
 mod location;
 mod machine;
 mod metadata;
+mod module;
 mod organization;
 mod part;
 mod role;
@@ -21,6 +22,8 @@ pub use key::{CreateKey, DeleteKey, DuplicateKey, NewKey, RenameKey, RotateKey, 
 pub use location::{CreateLocation, DeleteLocation, NewParent, UpdateLocation};
 pub use machine::{CreateMachine, DeleteMachine, UpdateMachine};
 pub use metadata::SetMetadata;
+pub use module::{CreateModule, UpdateModule, UploadModule, may_upload};
+pub(crate) use organization::check_namespace;
 pub use organization::{CreateOrganization, DeleteOrganization, UpdateOrganization};
 pub use part::{AskForRestart, CreatePart, DeletePart, MAX_PARTS, MarkAsMain, UpdatePart};
 pub use role::{AddRole, ChangeRole, RemoveRole};
@@ -134,4 +137,4 @@ macro_rules! into_record {
     )*};
 }
 
-into_record!(Organization Location Machine Part Key SigningKey User Invitation);
+into_record!(Organization Location Machine Part Key SigningKey User Invitation Module);

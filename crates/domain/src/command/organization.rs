@@ -51,7 +51,8 @@ impl Command for UpdateOrganization {
         let permit = context.authorize(Permission::WriteOrganization, Resource::Organization(self.id))?;
         let before = context.view.organization(self.id).ok_or(Refusal::NotFound(Kind::Organization))?;
         if let Some(namespace) = &self.public_namespace {
-            check_namespace(context, before, namespace)?;
+            check_namespace(namespace)?;
+            check_free(context, before, namespace)?;
         }
         let mut after = before.clone();
         replace(&mut after.name, self.name);
@@ -65,7 +66,7 @@ impl Command for UpdateOrganization {
     }
 }
 
-/// End an organization that has no locations, and with it all its keys.
+/// End an organization that has no locations, and with it all its keys and modules.
 #[derive(Clone, Copy, Debug)]
 pub struct DeleteOrganization {
     /// Which organization.
@@ -88,9 +89,13 @@ impl Command for DeleteOrganization {
         let invitations = context.view.children(organization, Kind::Invitation);
         let addresses = invitations.map(|id| DocumentChange::delete(DocumentKind::Invitation, &id.id_text()));
         let metadata = MetadataSubject::Resource(Resource::Organization(self.id)).gone();
-        let documents = addresses.chain([metadata]).collect();
+        let texts = context.view.modules_of(self.id).flat_map(|module| {
+            module.documents().map(|texts| super::module::without(module.id, texts)).collect::<Vec<_>>()
+        });
+        let documents = addresses.chain(texts).chain([metadata]).collect();
         let changes = keys
             .chain(context.view.children(organization, Kind::Invitation).map(Change::Delete))
+            .chain(context.view.children(organization, Kind::Module).map(Change::Delete))
             .chain(without_members(context.view, self.id))
             .chain(without_shares(context.view, self.id))
             .chain([Change::Delete(organization)])
@@ -134,13 +139,22 @@ pub(super) fn replace<T>(place: &mut T, with: Option<T>) {
     }
 }
 
-fn check_namespace(context: &Context<'_>, own: &Organization, wanted: &Name) -> Result<(), Refusal> {
+/// Whether it is a namespace. An organization's id is none: it stands in the same place of a module's name, and must
+/// not mean somebody else.
+pub(crate) fn check_namespace(wanted: &Name) -> Result<(), Refusal> {
     let text = wanted.as_str();
     let letters = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
     if !letters || text.starts_with('-') || text.len() > 63 {
         let rule = "must be 1 to 63 lower-case letters, digits and dashes, not starting with a dash";
         return Err(Refusal::invalid("public_namespace", rule));
     }
+    if text.parse::<OrganizationId>().is_ok() {
+        return Err(Refusal::invalid("public_namespace", "must not be a UUID"));
+    }
+    Ok(())
+}
+
+fn check_free(context: &Context<'_>, own: &Organization, wanted: &Name) -> Result<(), Refusal> {
     match &own.public_namespace {
         Some(present) if present != wanted => {
             return Err(Refusal::FailedPrecondition(format!(
@@ -150,8 +164,7 @@ fn check_namespace(context: &Context<'_>, own: &Organization, wanted: &Name) -> 
         }
         _ => {}
     }
-    let mut others = context.view.organizations().filter_map(|id| context.view.organization(id));
-    if others.any(|other| other.id != own.id && other.public_namespace.as_ref() == Some(wanted)) {
+    if context.view.organization_by_namespace(wanted).is_some_and(|other| other != own.id) {
         return Err(Refusal::AlreadyExists(format!("the namespace {wanted} is taken")));
     }
     Ok(())

@@ -3,6 +3,7 @@
 mod access;
 mod fleet;
 mod keys;
+mod modules;
 mod parts;
 
 pub use access::{RoleHeld, check_permissions, list_roles};
@@ -11,6 +12,8 @@ pub use fleet::{
     list_parts, machines_in_organization, may_see_inside, organizations_of,
 };
 pub use keys::{ListedKey, get_key, list_keys, list_managers, robot_keys};
+pub(crate) use modules::find_module;
+pub use modules::{get_module, get_public_module, list_modules, namespace_available};
 pub use parts::{
     PartRights, is_known, location_with_secrets, machine_summaries, may_read_metadata, part_by_address,
     part_by_name, part_for,

@@ -11,6 +11,7 @@ mod keys;
 mod locations;
 mod machines;
 mod metadata;
+mod modules;
 mod organizations;
 mod owners;
 mod parts;

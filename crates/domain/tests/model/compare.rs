@@ -92,6 +92,7 @@ fn compare_records<V: View>(view: &V, model: &Model) -> Differs {
             RecordId::SigningKey(id) => view.signing_key(id).is_none(),
             RecordId::User(id) => view.user(id).is_none(),
             RecordId::Invitation(id) => view.invitation(id).is_none(),
+            RecordId::Module(id) => view.module(id).is_none(),
         };
         same(gone, true, || format!("{id:?} is gone"))?;
     }
