@@ -20,6 +20,7 @@ from grpclib.reflection.v1.reflection_pb2 import ServerReflectionRequest
 import served
 from claviger import REPOSITORY, ApiKey
 from fleet import TwoOrganizations, grant, new_key, new_site
+from modules import GET_PACKAGE, archive, info
 from wire import APP, AUTHENTICATE, Wire, authorization, connect, refused, sdk, unauthenticated
 
 # What answers without a credential, each for a reason. A test asserts that every one of them has to.
@@ -45,6 +46,7 @@ class Target:
     other_part: str
     part_secret: str
     location_secret: str
+    module: str
 
     @classmethod
     async def at_home(cls, two: TwoOrganizations) -> "Target":
@@ -57,13 +59,19 @@ class Target:
             auth = await owner.create_location_secret(site.location_id)
             grants = [site.grant("operator", "robot"), site.grant("operator", "location")]
             key = await new_key(owner, site.organization_id, *grants)
+            module_id, _ = await owner.create_module(site.organization_id, f"module-{uuid.uuid4()}")
+            await owner.upload_module_file(info(module_id, platform="any"), archive())
+            # As it is called while the organization has no namespace; that goes on.
+            module = f"{site.organization_id}:{module_id.partition(':')[2]}"
         secrets = (part.secrets[0].id, auth.secrets[0].id)
-        return cls(site.organization_id, site.location_id, empty.id, site.machine_id, part.id, key.id, other, *secrets)
+        ids = [site.organization_id, site.location_id, empty.id, site.machine_id, part.id, key.id]
+        return cls(*ids, other, *secrets, module)
 
     @classmethod
     def nowhere(cls) -> "Target":
         """Ids of the right form that nothing has."""
-        return cls(*(str(uuid.uuid4()), "zzzzzzzzzz", "zzzzzzzzzy", *(str(uuid.uuid4()) for _ in range(6))))
+        ids = [str(uuid.uuid4()), "zzzzzzzzzz", "zzzzzzzzzy", *(str(uuid.uuid4()) for _ in range(6))]
+        return cls(*ids, f"{uuid.uuid4()}:module")
 
 
 def of_machine(t: Target, role: str) -> dict[str, str]:
@@ -139,6 +147,22 @@ REQUESTS: dict[str, Callable[[Target], dict[str, Any]]] = {
     f"{APP}/CheckPermissions": lambda t: {
         "permissions": [{"resource_type": "robot", "resource_id": t.machine, "permissions": ["read_robot"]}]
     },
+    f"{APP}/GetOrganizationNamespaceAvailability": lambda t: {
+        "public_namespace": "acme",
+        "organization_id": t.organization,
+    },
+    f"{APP}/UpdateOrganizationNamespace": lambda t: {
+        "organization_id": t.organization,
+        "new_public_namespace": "acme",
+    },
+    f"{APP}/CreateModule": lambda t: {"organization_id": t.organization, "name": "another-module"},
+    f"{APP}/UpdateModule": lambda t: {"module_id": t.module, "visibility": "VISIBILITY_PRIVATE", "description": "x"},
+    f"{APP}/UploadModuleFile": lambda t: {
+        "module_file_info": {"module_id": t.module, "version": "2.0.0", "platform": "any"}
+    },
+    f"{APP}/GetModule": lambda t: {"module_id": t.module},
+    f"{APP}/ListModules": lambda t: {"organization_id": t.organization},
+    GET_PACKAGE: lambda t: {"id": t.module.replace(":", "/"), "version": "1.0.0-any", "include_url": True},
     f"{KEYS}/CreateKey": lambda t: {
         "organization_id": t.organization,
         "name": "x",
@@ -163,6 +187,8 @@ OWNER_IS_REFUSED = {
     # It is theirs already, and stays theirs.
     f"{APP}/ShareLocation": Status.ALREADY_EXISTS,
     f"{APP}/UnshareLocation": Status.FAILED_PRECONDITION,
+    # No file follows.
+    f"{APP}/UploadModuleFile": Status.INVALID_ARGUMENT,
 }
 
 # What a stranger gets an answer to: it is about the stranger, or it is no.
@@ -207,6 +233,7 @@ async def everything(two: TwoOrganizations) -> list[Any]:
             await wire.call("ListLocations", {"organization_id": id}),
             await wire.call("ListRobotsForOrg", {"org_id": id}),
             await wire.call("ListKeys", {"org_id": id}),
+            await wire.call("ListModules", {"organization_id": id}),
         ]
 
 

@@ -53,6 +53,8 @@ async fn run() {
         signing: SigningOptions::default(),
         observe: None,
         domain: domain::Domain::parse("claviger.internal").unwrap(),
+        public_url: None,
+        files: authority::files::FileOptions::default(),
     };
     let server = Server::bind(authority, options).await.unwrap();
     let ours = format!("http://{}", server.address());

@@ -75,6 +75,8 @@ async fn measured(size: [usize; 3]) -> Vec<(String, usize, f64)> {
         signing: SigningOptions::default(),
         observe: None,
         domain: domain::Domain::parse("claviger.internal").unwrap(),
+        public_url: None,
+        files: authority::files::FileOptions::default(),
     };
     let server = Server::bind(authority, options).await.unwrap();
     let url = format!("http://{}", server.address());

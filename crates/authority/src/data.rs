@@ -92,6 +92,12 @@ impl DataDir {
         }
     }
 
+    /// Where the files of modules are kept, unless they are kept in an object store elsewhere.
+    #[must_use]
+    pub fn files(&self) -> PathBuf {
+        self.root.join("files")
+    }
+
     /// Where self-made certificates are kept.
     #[must_use]
     pub fn tls(&self) -> PathBuf {

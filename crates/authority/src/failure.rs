@@ -35,6 +35,15 @@ pub enum Failure {
     /// Something is wrong with the authority, not with the call.
     #[error("{0}")]
     Internal(&'static str),
+    /// The store of files did not do what it was asked to.
+    #[error("the store of files did not answer as it should: try again; the authority's log says why")]
+    Files,
+    /// More is sent, or sent at once, than is taken.
+    #[error("{0}")]
+    TooMuch(String),
+    /// The caller let us wait.
+    #[error("nothing was sent for {0} seconds: the upload is given up")]
+    Stalled(u64),
     /// The call itself is malformed, in a way the protocol has a word for.
     #[error("{0}")]
     Malformed(String),
@@ -49,8 +58,10 @@ impl From<Failure> for Status {
                 status.set_source(Arc::new(refusal.clone()));
                 return status;
             }
-            Failure::Busy => Code::ResourceExhausted,
-            Failure::Stopping
+            Failure::Busy | Failure::TooMuch(_) => Code::ResourceExhausted,
+            Failure::Stalled(_) => Code::DeadlineExceeded,
+            Failure::Files
+            | Failure::Stopping
             | Failure::NotWritten
             | Failure::OutcomeUnknown
             | Failure::Indexing

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use authority::files::FileOptions;
 use authority::server::{Options, TlsSource, TrustedProxies};
 use authority::signing::SigningOptions;
 use authority::{DataDir, MasterKey, MasterKeySource};
@@ -97,6 +98,16 @@ pub(crate) struct Settings {
     /// At which age the keys that sign tokens get a successor; 0 for never by itself [default: 90]
     #[arg(long, env = "CLAVIGER_ROTATE_KEYS_DAYS", value_name = "DAYS")]
     rotate_keys_days: Option<u16>,
+    /// The address under which clients reach this server, for answers that hand out addresses [default: the one they
+    /// call]
+    #[arg(long, env = "CLAVIGER_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
+    /// Where to keep the files of modules, such as s3://bucket/folder; AWS_* variables say how [default: DIR/files]
+    #[arg(long, env = "CLAVIGER_OBJECT_STORE_URL", value_name = "URL")]
+    object_store_url: Option<String>,
+    /// The largest file of a module, in MiB [default: 1024]
+    #[arg(long, env = "CLAVIGER_MODULE_SIZE_LIMIT", value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    module_size_limit: Option<u32>,
     /// What to log: error, warn, info, debug, trace, or a filter such as authority=debug [default: info]
     #[arg(long, env = "CLAVIGER_LOG", value_name = "FILTER")]
     log: Option<String>,
@@ -119,7 +130,7 @@ impl Settings {
         let file = read(&path)?;
         Ok(layered!(self, file, data listen tls_certificate tls_key tls_self_signed tls_names
             tls_terminated_by_proxy trusted_proxies observe domain name external_token_minutes rotate_keys_days
-            log log_format))
+            public_url object_store_url module_size_limit log log_format))
     }
 
     pub(crate) fn data(&self) -> DataDir {
@@ -140,6 +151,11 @@ impl Settings {
             observe: self.observe,
             signing: self.signing()?,
             domain: Domain::parse(self.domain.as_deref().unwrap_or(DOMAIN)).context("--domain")?,
+            public_url: self.public_url.as_deref().map(str::parse).transpose().context("--public-url")?,
+            files: FileOptions {
+                store_url: self.object_store_url.clone(),
+                limit: u64::from(self.module_size_limit.unwrap_or(FileOptions::LIMIT_MIB)) << 20,
+            },
         })
     }
 

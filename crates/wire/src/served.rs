@@ -8,6 +8,8 @@ use crate::DESCRIPTOR_SET;
 pub struct ServedMethod {
     /// The path of its calls, `/package.Service/Method`.
     pub path: String,
+    /// Whether it is asked with a stream.
+    pub client_streaming: bool,
     /// Whether it answers with a stream.
     pub server_streaming: bool,
 }
@@ -27,6 +29,7 @@ pub fn served_methods() -> Result<Vec<ServedMethod>, prost::DecodeError> {
         for service in &file.service {
             methods.extend(service.method.iter().map(|method| ServedMethod {
                 path: format!("/{}.{}/{}", file.package(), service.name(), method.name()),
+                client_streaming: method.client_streaming(),
                 server_streaming: method.server_streaming(),
             }));
         }
@@ -73,6 +76,7 @@ mod tests {
             name(None::<proto::rpc::v1::auth_service_server::AuthServiceServer<()>>),
             name(None::<viam::app::v1::app_service_server::AppServiceServer<()>>),
             name(None::<claviger::v1::audit_service_server::AuditServiceServer<()>>),
+            name(None::<viam::app::packages::v1::package_service_server::PackageServiceServer<()>>),
             name(None::<claviger::v1::identity_service_server::IdentityServiceServer<()>>),
             name(None::<claviger::v1::key_service_server::KeyServiceServer<()>>),
             name(None::<claviger::v1::node_service_server::NodeServiceServer<()>>),

@@ -6,6 +6,7 @@
 mod auth;
 mod claviger;
 mod node;
+mod packages;
 mod viam;
 
 pub(crate) use node::Node;
@@ -16,9 +17,11 @@ use wire::claviger::v1::audit_service_server::AuditServiceServer;
 use wire::claviger::v1::identity_service_server::IdentityServiceServer;
 use wire::claviger::v1::key_service_server::KeyServiceServer;
 use wire::proto::rpc::v1::auth_service_server::AuthServiceServer;
+use wire::viam::app::packages::v1::package_service_server::PackageServiceServer;
 use wire::viam::app::v1::app_service_server::AppServiceServer;
 
 use crate::engine::Engine;
+use crate::files::Files;
 
 /// The largest message, in bytes: what Viam's own clients and servers allow.
 pub(crate) const MAX_MESSAGE: usize = 32 * 1024 * 1024;
@@ -29,6 +32,7 @@ pub(crate) struct App {
     pub(crate) engine: Engine,
     /// The domain that the addresses of machines lie in.
     pub(crate) domain: Domain,
+    pub(crate) files: Files,
 }
 
 impl App {
@@ -43,6 +47,7 @@ impl App {
         }
         Routes::new(sized!(AppServiceServer))
             .add_service(sized!(AuthServiceServer))
+            .add_service(sized!(PackageServiceServer))
             .add_service(sized!(KeyServiceServer))
             .add_service(sized!(IdentityServiceServer))
             .add_service(sized!(AuditServiceServer))
@@ -62,6 +67,7 @@ macro_rules! serve {
                 let reply = $handler(self, &call, request.into_inner()).await;
                 reply.map(tonic::Response::new).map_err(Into::into)
             })*
+            $($rest)*
         }
     };
 }

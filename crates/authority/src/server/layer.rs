@@ -20,8 +20,13 @@ use super::methods::{Method, Methods};
 use crate::call::Call;
 use crate::engine::Engine;
 use crate::failure::Failure;
+use crate::origin::Origins;
 
 const REQUEST_ID: &str = "request-id";
+
+/// The methods whose answers say where something can be downloaded. The others are not told where they were called.
+const HANDS_OUT_ADDRESSES: [&str; 2] =
+    ["/viam.app.v1.AppService/UploadModuleFile", "/viam.app.packages.v1.PackageService/GetPackage"];
 
 /// What the layer needs to know.
 pub(super) struct Gate {
@@ -30,6 +35,7 @@ pub(super) struct Gate {
     pub(super) proxies: TrustedProxies,
     pub(super) requests: RequestIds,
     pub(super) sample: Sample,
+    pub(super) origins: Origins,
 }
 
 /// The address a connection comes from, put beside each of its requests by the listener.
@@ -50,6 +56,11 @@ impl Gate {
             Some(Method::Authenticated(method)) => {
                 let refused = |reason| Failure::from(Refusal::Unauthenticated(reason));
                 let (caller, signer) = self.caller(request.headers()).map_err(refused)?;
+                if HANDS_OUT_ADDRESSES.contains(&method)
+                    && let Some(origin) = self.origins.of(request.uri(), request.headers())
+                {
+                    request.extensions_mut().insert(origin);
+                }
                 request.extensions_mut().insert(Call { caller, signer, method, address });
                 Ok(())
             }
@@ -57,7 +68,7 @@ impl Gate {
     }
 
     /// Who presents a token. Exactly one header, `Bearer`, one space: what the SDKs send.
-    fn caller(&self, headers: &HeaderMap) -> Result<(Caller, SigningKeyId), Denial> {
+    pub(super) fn caller(&self, headers: &HeaderMap) -> Result<(Caller, SigningKeyId), Denial> {
         let mut presented = headers.get_all(http::header::AUTHORIZATION).iter();
         let (Some(header), None) = (presented.next(), presented.next()) else {
             let some = headers.contains_key(http::header::AUTHORIZATION);
@@ -67,7 +78,18 @@ impl Gate {
         self.engine.shared().signing.check(token.ok_or(Denial::BadToken)?)
     }
 
-    fn done(&self, seen: &Seen, code: Code, denial: Option<Denial>) {
+    /// What is known of a request when it comes.
+    pub(super) fn seen<B>(&self, request: &Request<B>, method: &'static str) -> Seen {
+        let peer = request.extensions().get().map_or(IpAddr::from([0, 0, 0, 0]), |Peer(peer)| *peer);
+        Seen {
+            number: self.requests.next(),
+            method,
+            address: self.proxies.client(peer, request.headers()),
+            started: Instant::now(),
+        }
+    }
+
+    pub(super) fn done(&self, seen: &Seen, code: Code, denial: Option<Denial>) {
         let took = seen.started.elapsed();
         let metrics = &self.engine.shared().metrics;
         metrics.call(code, took);
@@ -107,12 +129,12 @@ fn not_served(path: &str) -> Status {
 }
 
 /// What is known of a call when it is done.
-struct Seen {
+pub(super) struct Seen {
     /// Its number; written out only where somebody reads it.
     number: u64,
     /// The path; one that nobody serves is not repeated.
     method: &'static str,
-    address: IpAddr,
+    pub(super) address: IpAddr,
     started: Instant,
 }
 
@@ -197,14 +219,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let peer = request.extensions().get().map_or(IpAddr::from([0, 0, 0, 0]), |Peer(peer)| *peer);
         let method = self.gate.methods.get(request.uri().path());
-        let seen = Seen {
-            number: self.gate.requests.next(),
-            method: method.map_or("(not served)", Method::path),
-            address: self.gate.proxies.client(peer, request.headers()),
-            started: Instant::now(),
-        };
+        let seen = self.gate.seen(&request, method.map_or("(not served)", Method::path));
         let gate = Arc::clone(&self.gate);
         if !is_grpc(request.headers()) {
             let mut response = Response::new(Body::empty());

@@ -28,6 +28,8 @@ use super::web::Web;
 use super::{Options, observe, transport};
 use crate::authority::Authority;
 use crate::failure::Failure;
+use crate::files::{FileOptions, Files, FilesError};
+use crate::origin::Origins;
 use crate::rpc::{App, Node};
 use crate::signing::{Purpose, rotate, upkeep};
 use crate::usage::KEPT_DAYS;
@@ -69,6 +71,9 @@ pub enum ServeError {
     /// The keys for external tokens or the CA could not be made.
     #[error("the authority's own keys could not be stored")]
     Keys(#[source] Failure),
+    /// Files cannot be kept.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// Our own descriptors cannot be read: a broken build.
     #[error("this build is broken: its descriptors cannot be read")]
     Broken,
@@ -91,8 +96,17 @@ impl Listening {
         options: Options,
         stopped: watch::Receiver<bool>,
     ) -> Result<Self, ServeError> {
-        let Options { listen, tls, tls_terminated_by_proxy, trusted_proxies, observe, signing, domain } =
-            options;
+        let Options {
+            listen,
+            tls,
+            tls_terminated_by_proxy,
+            trusted_proxies,
+            observe,
+            signing,
+            public_url,
+            files,
+            domain,
+        } = options;
         if tls == TlsSource::Off && !listen.ip().is_loopback() && !tls_terminated_by_proxy {
             return Err(ServeError::Plaintext(listen));
         }
@@ -103,14 +117,20 @@ impl Listening {
         let tls = Tls::start(&tls, &authority.data, engine)?;
         let (listener, address) = bind(listen).await?;
         let started_at = engine.shared().clock.now();
+        let files = open_files(authority, &files).await?;
+        let secure = tls.is_some() || tls_terminated_by_proxy;
         let gate = Gate {
             engine: engine.clone(),
             methods: Methods::new().map_err(|_| ServeError::Broken)?,
             proxies: trusted_proxies,
             requests: RequestIds::new(started_at.as_micros()),
             sample: Sample::default(),
+            origins: match public_url {
+                Some(given) => Origins::Given(given),
+                None => Origins::AsCalled(if secure { "https" } else { "http" }),
+            },
         };
-        let app = App { engine: engine.clone(), domain };
+        let app = App { engine: engine.clone(), files, domain };
         let service = service(&app, gate)?;
         let ca = tls.as_ref().and_then(|tls| tls.ca.clone());
         let config = tls.map(|tls| tls.config);
@@ -162,6 +182,17 @@ impl Listening {
     }
 }
 
+/// The store of files, without what an earlier process left behind in it.
+async fn open_files(authority: &Authority, options: &FileOptions) -> Result<Files, ServeError> {
+    let files = Files::open(&authority.data, options)?;
+    // A state that waits to be confirmed may not be the one that counts: nothing is deleted by its word.
+    if authority.unconfirmed.is_none() {
+        let known = authority.engine.look_as_system(State::module_files);
+        files.sweep(&known, authority.engine.shared().clock.now()).await;
+    }
+    Ok(files)
+}
+
 async fn bind(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
     let failed = |source| ServeError::Bind { address: wanted, source };
     let listener = TcpListener::bind(wanted).await.map_err(failed)?;
@@ -200,9 +231,10 @@ fn service(
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(Any)
         .max_age(Duration::from_secs(7_200));
-    let gated = Gated(Arc::new(gate)).layer(routes);
+    let gate = Arc::new(gate);
+    let gated = Gated(Arc::clone(&gate)).layer(routes);
     let grpc = ForBrowsers::new(&cors, tonic_web::GrpcWebLayer::new().layer(gated));
-    Ok(Web::new(app.engine.clone(), grpc))
+    Ok(Web::new(gate, app.files.clone(), grpc))
 }
 
 /// Accepts until the server stops, then waits for the connections.

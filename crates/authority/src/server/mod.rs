@@ -6,9 +6,11 @@
 
 mod addresses;
 mod browsers;
+mod download;
 mod layer;
 mod listener;
 mod methods;
+mod modules;
 mod observe;
 mod tls;
 mod transport;
@@ -24,6 +26,8 @@ use domain::Domain;
 use tokio::sync::watch;
 
 use crate::authority::Authority;
+use crate::files::FileOptions;
+pub use crate::origin::{InvalidPublicUrl, PublicUrl};
 use crate::signing::SigningOptions;
 
 /// How the authority is to be reached.
@@ -43,6 +47,10 @@ pub struct Options {
     pub signing: SigningOptions,
     /// The domain that the addresses of machines lie in.
     pub domain: Domain,
+    /// Under which address callers reach us, if it is not the one they call.
+    pub public_url: Option<PublicUrl>,
+    /// Where the files of modules are kept.
+    pub files: FileOptions,
 }
 
 /// A server that listens. It serves until it is told to stop.

@@ -1,9 +1,11 @@
 //! Plain HTTP beside gRPC on the public port: what is fetched with a GET by programs that speak nothing else.
 //!
 //! Everything is told apart by its path, which no gRPC method has. To add something: its prefix in [`PATHS`], its route
-//! in [`Web::new`]. What is here now is public, so it needs no credential and any page may read it.
+//! in [`Web::new`]. What is here is public, so it needs no credential and any page may read it; the files of modules,
+//! which [`modules`] serves, are not.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
@@ -18,10 +20,14 @@ use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
 use tower_http::cors::{Any, CorsLayer};
 
+use super::layer::Gate;
+use super::modules;
 use crate::engine::Engine;
+use crate::files::Files;
+use crate::origin::MODULES;
 
 /// What is served here; everything else is gRPC.
-const PATHS: &[&str] = &["/.well-known/", "/ca.pem"];
+const PATHS: &[&str] = &["/.well-known/", "/ca.pem", MODULES];
 
 /// For how long an answer may be kept, by caches too: a new key signs ten minutes after it is told at the earliest.
 const CACHED: (HeaderName, HeaderValue) =
@@ -35,12 +41,13 @@ pub(super) struct Web<S> {
 }
 
 impl<S> Web<S> {
-    pub(super) fn new(engine: Engine, grpc: S) -> Self {
+    pub(super) fn new(gate: Arc<Gate>, files: Files, grpc: S) -> Self {
         let pages = Router::new()
             .route("/.well-known/jwks.json", get(jwks))
             .route("/ca.pem", get(ca))
             .layer(CorsLayer::new().allow_origin(Any).allow_methods([Method::GET, Method::HEAD]))
-            .with_state(engine);
+            .with_state(gate.engine.clone())
+            .merge(modules::routes(gate, files));
         Self { pages, grpc }
     }
 }

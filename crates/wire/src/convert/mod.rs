@@ -1,10 +1,11 @@
 //! Between the wire and the domain: parse, don't check.
 //!
 //! Whatever comes out of here is well formed, or a [`Refusal`] says which field is not and what it must be.
-//! [`viam`] speaks `viam.app.v1`, [`claviger`] and [`audit`] speak `claviger.v1`; what they share is here.
+//! [`viam`] and [`modules`] speak `viam.app.v1`, [`claviger`] and [`audit`] speak `claviger.v1`; what they share is here.
 
 pub mod audit;
 pub mod claviger;
+pub mod modules;
 pub mod part;
 mod status;
 pub mod structs;

@@ -6,15 +6,20 @@ mod keys;
 mod locations;
 mod machines;
 mod metadata;
+mod modules;
 mod organizations;
 mod parts;
 mod roles;
 mod secrets;
 mod shown;
 mod summaries;
+mod upload;
 
+use tonic::{Request, Response, Status, Streaming};
 use wire::viam::app::v1 as pb;
 use wire::viam::app::v1::app_service_server::AppService;
+
+pub(super) use modules::owned;
 
 super::serve! {
     AppService {
@@ -42,6 +47,10 @@ super::serve! {
             = organizations::update,
         delete_organization(pb::DeleteOrganizationRequest) -> pb::DeleteOrganizationResponse
             = organizations::delete,
+        get_organization_namespace_availability(pb::GetOrganizationNamespaceAvailabilityRequest)
+            -> pb::GetOrganizationNamespaceAvailabilityResponse = organizations::namespace_available,
+        update_organization_namespace(pb::UpdateOrganizationNamespaceRequest)
+            -> pb::UpdateOrganizationNamespaceResponse = organizations::update_namespace,
 
         create_location(pb::CreateLocationRequest) -> pb::CreateLocationResponse = locations::create,
         get_location(pb::GetLocationRequest) -> pb::GetLocationResponse = locations::get,
@@ -106,5 +115,17 @@ super::serve! {
             = metadata::of_part,
         update_robot_part_metadata(pb::UpdateRobotPartMetadataRequest) -> pb::UpdateRobotPartMetadataResponse
             = metadata::set_of_part,
+
+        create_module(pb::CreateModuleRequest) -> pb::CreateModuleResponse = modules::create,
+        update_module(pb::UpdateModuleRequest) -> pb::UpdateModuleResponse = modules::update,
+        get_module(pb::GetModuleRequest) -> pb::GetModuleResponse = modules::get,
+        list_modules(pb::ListModulesRequest) -> pb::ListModulesResponse = modules::list,
+    }
+
+    async fn upload_module_file(
+        &self,
+        request: Request<Streaming<pb::UploadModuleFileRequest>>,
+    ) -> Result<Response<pb::UploadModuleFileResponse>, Status> {
+        upload::upload(self, request).await.map(Response::new)
     }
 }

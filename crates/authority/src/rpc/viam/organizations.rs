@@ -84,3 +84,42 @@ pub(super) async fn delete(
     app.engine.change(call, command).await?;
     Ok(pb::DeleteOrganizationResponse {})
 }
+
+pub(super) async fn namespace_available(
+    app: &App,
+    call: &Call,
+    request: pb::GetOrganizationNamespaceAvailabilityRequest,
+) -> Result<pb::GetOrganizationNamespaceAvailabilityResponse, Failure> {
+    let namespace = convert::name("public_namespace", &request.public_namespace)?;
+    let organization = convert::optional_id("organization_id", &request.organization_id)?;
+    let available = app.engine.read(call, None, |state, principal, _| {
+        query::namespace_available(state, principal, &namespace, organization)
+    })?;
+    Ok(pb::GetOrganizationNamespaceAvailabilityResponse { available })
+}
+
+pub(super) async fn update_namespace(
+    app: &App,
+    call: &Call,
+    request: pb::UpdateOrganizationNamespaceRequest,
+) -> Result<pb::UpdateOrganizationNamespaceResponse, Failure> {
+    let command = UpdateOrganization {
+        id: convert::id("organization_id", &request.organization_id)?,
+        name: None,
+        public_namespace: Some(convert::name("new_public_namespace", &request.new_public_namespace)?),
+        region: None,
+        cid: None,
+    };
+    let organization = app.engine.change(call, command).await.map_err(in_its_words)?;
+    Ok(pb::UpdateOrganizationNamespaceResponse { organization: Some(viam::organization(&organization)) })
+}
+
+/// The field has another name here.
+fn in_its_words(failure: Failure) -> Failure {
+    match failure {
+        Failure::Refused(Refusal::Invalid { field, rule }) if field == "public_namespace" => {
+            Refusal::Invalid { field: "new_public_namespace".to_owned(), rule }.into()
+        }
+        other => other,
+    }
+}
