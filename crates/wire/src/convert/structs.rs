@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn whole_numbers_are_written_as_such() {
         for (it, text) in
-            [(5.0, "5"), (-0.0, "-0"), (1e16, "10000000000000000"), (0.5, "0.5"), (1e21, "1e21")]
+            [(5.0, "5"), (-0.0, "-0"), (1e16, "10000000000000000"), (0.5, "0.5"), (1e21, "1e+21")]
         {
             assert_eq!(to_json("f", &of(Kind::NumberValue(it))).unwrap(), format!("{{\"a\":{text}}}"));
         }
