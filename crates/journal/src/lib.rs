@@ -43,6 +43,7 @@ mod error;
 mod files;
 mod hash;
 mod journal;
+mod line;
 mod open;
 mod row;
 mod schema;
@@ -59,6 +60,7 @@ pub use entry::{Change, DocumentChange, Head, NewEntry, StoredEntry, StoredRecor
 pub use error::{BackupError, CommitError, Error, OpenError, VerifyError};
 pub use hash::{Hash, InvalidHash};
 pub use journal::Journal;
+pub use line::{From as LinesFrom, Line};
 pub use open::{Absent, Options, View};
 pub use tally::{Latest, Tally};
 pub use trace::{Between, Direction};

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) const MIGRATIONS: &[&str] = &[SCHEMA_1];
 
 /// `journal.seq` is SQLite's row number, so that appending touches the right edge of one tree. Rows of a few hundred
-/// bytes and more (`record`, `document`) lie in a tree by row number with an index beside it: a tree by key holds only
+/// bytes and more (`record`, `document`, `line`) lie in a tree by row number with an index beside it: a tree by key holds only
 /// a few of them to a page, splits often and writes both halves each time. Small rows have the tree by key alone.
 pub(crate) const SCHEMA_1: &str = "
 PRAGMA application_id = 1131181671;
@@ -67,6 +67,13 @@ CREATE TABLE trace (
     seq     INTEGER NOT NULL,
     PRIMARY KEY (subject, seq)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE line (
+    subject TEXT    NOT NULL,
+    place   INTEGER NOT NULL,
+    body    BLOB    NOT NULL,
+    PRIMARY KEY (subject, place)
+) STRICT;
 
 CREATE TABLE note (
     name  TEXT NOT NULL PRIMARY KEY,

@@ -94,6 +94,16 @@ impl Script {
         self.statement(start).push_bind(parameter).push(end);
     }
 
+    /// Adds a statement with two parameters, one behind `start` and one behind `middle`.
+    pub(crate) fn pair<'q, T, U>(&mut self, start: &'static str, first: T, middle: &'static str, second: U)
+    where
+        T: Encode<'q, Sqlite> + Type<Sqlite>,
+        U: Encode<'q, Sqlite> + Type<Sqlite>,
+    {
+        self.rows += 1;
+        self.statement(start).push_bind(first).push(middle).push_bind(second);
+    }
+
     fn statement(&mut self, start: &'static str) -> &mut QueryBuilder<Sqlite> {
         self.statements += 1;
         self.text.push("; ").push(start)

@@ -87,6 +87,27 @@ pub(crate) const TRACE_BACKWARD: &str = "SELECT seq FROM trace \
      WHERE subject = $1 AND seq > $2 AND seq < $3 ORDER BY seq DESC LIMIT $4";
 /// One parameter: the number after which nothing is kept.
 pub(crate) const FORGET_TRACES_AFTER: &str = "DELETE FROM trace WHERE seq > ";
+/// Takes rows of three columns; ends with [`PUT_LINES_END`].
+pub(crate) const PUT_LINES: &str = "INSERT INTO line (subject, place, body)";
+/// Ends [`PUT_LINES`].
+pub(crate) const PUT_LINES_END: &str = " ON CONFLICT (subject, place) DO UPDATE SET body = excluded.body";
+/// `$1`: subject; `$2`: place before which to start; `$3`: how many at most.
+pub(crate) const LINES_BEFORE: &str =
+    "SELECT place, body FROM line WHERE subject = $1 AND place < $2 ORDER BY place DESC LIMIT $3";
+/// `$1`: subject; `$2`: place after which to start; `$3`: how many at most.
+pub(crate) const LINES_AFTER: &str =
+    "SELECT place, body FROM line WHERE subject = $1 AND place > $2 ORDER BY place LIMIT $3";
+/// From each subject straight to the next: to group the table would be to go through all of it.
+pub(crate) const LAST_LINES: &str = "WITH RECURSIVE known (subject) AS (\
+     SELECT MIN(subject) FROM line UNION ALL \
+     SELECT (SELECT MIN(line.subject) FROM line WHERE line.subject > known.subject) FROM known \
+     WHERE known.subject IS NOT NULL) \
+     SELECT subject, (SELECT MAX(place) FROM line WHERE line.subject = known.subject) FROM known \
+     WHERE subject IS NOT NULL";
+/// One parameter, the subject; goes on with [`FORGET_LINES_UP_TO`].
+pub(crate) const FORGET_LINES_OF: &str = "DELETE FROM line WHERE subject = ";
+/// One parameter: the last place to be forgotten.
+pub(crate) const FORGET_LINES_UP_TO: &str = " AND place <= ";
 
 /// `$1`: name.
 pub(crate) const NOTE: &str = "SELECT value FROM note WHERE name = $1";
@@ -136,6 +157,9 @@ mod tests {
             format!("{FORGET_OLDEST_DAY}?{FORGET_OLDEST_DAY_END}"),
             format!("{FORGET_TALLIES_OF}?"),
             format!("{FORGET_LATEST_OF}?"),
+            LINES_BEFORE.to_owned(),
+            LINES_AFTER.to_owned(),
+            format!("{FORGET_LINES_OF}?{FORGET_LINES_UP_TO}?"),
         ];
         for text in texts {
             let plan = plan(&journal, &text).await;
@@ -149,7 +173,8 @@ mod tests {
         let journal = Journal::open(&folder.path().join("journal.db"), Options::default()).await.unwrap();
         let journals = [HEAD, ENTRIES_FROM, ENTRIES_AFTER, RECORDS, RECORD_WITHOUT_ENTRY];
         let besides = [DOCUMENTS_UPWARD, DOCUMENTS_DOWNWARD, TALLIES, LATEST, TRACE_FORWARD, TRACE_BACKWARD];
-        for text in journals.into_iter().chain(besides) {
+        let lines = [LINES_BEFORE, LINES_AFTER, LAST_LINES];
+        for text in journals.into_iter().chain(besides).chain(lines) {
             let plan = plan(&journal, text).await;
             assert!(!plan.contains("TEMP B-TREE"), "{text}: {plan}");
         }

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use journal::{Between, Direction, Journal, Latest, NewEntry, Options, Tally};
+use journal::{Between, Direction, Journal, Latest, Line, LinesFrom, NewEntry, Options, Tally};
 
 use crate::{
     ground::{Ground, SqliteFile},
@@ -29,6 +29,8 @@ async fn schema_1_opens() {
     let between = Between { after: 0, before: u64::MAX };
     assert_eq!(journal.trace("apple", between, 9, Direction::Forward).await.unwrap(), [1, 3]);
     assert_eq!(journal.traced().await.unwrap(), 3);
+    let lines = [(7, b"first".to_vec()), (9, b"\x00\xff".to_vec())];
+    assert_eq!(journal.lines("arm", LinesFrom::After(0), 9).await.unwrap(), lines);
     assert_eq!(journal.note("restored").await.unwrap().as_deref(), Some("no"));
     assert_eq!(commit(&journal, vec![entry(4)]).await[0].seq, 4);
 }
@@ -48,6 +50,8 @@ async fn make() {
     let latest = Latest { subject: "key".to_owned(), at: 7, detail: "{}".to_owned() };
     journal.add_tallies(&[tally], &[latest]).await.unwrap();
     journal.add_traces(&[("apple".to_owned(), 1), ("apple".to_owned(), 3)], 3).await.unwrap();
+    let line = |place, body: &[u8]| Line { subject: "arm".to_owned(), place, body: body.to_vec() };
+    journal.add_lines(&[line(7, b"first"), line(9, b"\x00\xff")], &[]).await.unwrap();
     journal.set_note("restored", Some("no")).await.unwrap();
     journal.close().await.unwrap();
 }

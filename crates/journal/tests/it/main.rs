@@ -35,6 +35,8 @@ macro_rules! behaviours {
             traces: subjects_lead_to_entries, a_batch_given_twice, what_is_ahead_is_forgotten;
             usage: counts_add_up, days_are_a_range, the_newest_time_stays, old_days_are_forgotten,
                 a_subject_is_forgotten, a_count_out_of_range, notes;
+            lines: pages_both_ways, a_line_takes_the_place_of_another, what_lies_too_far_back_is_forgotten,
+                every_subject_is_told_once, a_place_out_of_range;
         }
     };
     ($ground:ty: $($module:ident: $($behaviour:ident),+;)+) => {

@@ -1,6 +1,7 @@
 //! The behaviours that every database must show.
 
 pub(crate) mod chain;
+pub(crate) mod lines;
 pub(crate) mod records;
 pub(crate) mod traces;
 pub(crate) mod trouble;
