@@ -26,6 +26,7 @@ from wire import (
     authorization,
     connect,
     encoded,
+    machines_of,
     methods,
     refused,
     sdk,
@@ -512,7 +513,7 @@ async def everything(wire: Wire, organization: str) -> list[Any]:
     return [
         await wire.call("GetOrganization", {"organization_id": organization}),
         await wire.call("ListLocations", {"organization_id": organization}),
-        await wire.call("ListRobotsForOrg", {"org_id": organization}),
+        await machines_of(wire, organization),
         await wire.call("ListKeys", {"org_id": organization}),
     ]
 
@@ -717,13 +718,13 @@ UNREADABLE_LOGINS: dict[str, tuple[dict[str, Any], str]] = {
         {"entity": ABSENT_UUID, "credentials": {"payload": "x"}},
         'do not know how to handle credential type ""',
     ),
-    "robot-secret": (
-        {"entity": ABSENT_UUID, "credentials": {"type": "robot-secret", "payload": "x"}},
-        'do not know how to handle credential type "robot-secret"',
+    "robot-location-secret": (
+        {"entity": ABSENT_UUID, "credentials": {"type": "robot-location-secret", "payload": "x"}},
+        'do not know how to handle credential type "robot-location-secret"',
     ),
     "value-as-type": (
         {"entity": ABSENT_UUID, "credentials": {"type": forged(seed=3), "payload": "api-key"}},
-        'do not know how to handle this credential type; it must be "api-key"',
+        'do not know how to handle this credential type; it must be "api-key" or "robot-secret"',
     ),
 }
 

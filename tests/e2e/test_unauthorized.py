@@ -21,7 +21,7 @@ import served
 from claviger import REPOSITORY, ApiKey
 from fleet import TwoOrganizations, grant, new_key, new_site
 from modules import GET_PACKAGE, archive, info
-from wire import APP, AUTHENTICATE, Wire, authorization, connect, refused, sdk, unauthenticated
+from wire import APP, AUTHENTICATE, Wire, authorization, connect, machines_of, refused, sdk, unauthenticated
 
 # What answers without a credential, each for a reason. A test asserts that every one of them has to.
 OPEN = {
@@ -47,6 +47,7 @@ class Target:
     part_secret: str
     location_secret: str
     module: str
+    address: str
 
     @classmethod
     async def at_home(cls, two: TwoOrganizations) -> "Target":
@@ -65,22 +66,26 @@ class Target:
             module = f"{site.organization_id}:{module_id.partition(':')[2]}"
         secrets = (part.secrets[0].id, auth.secrets[0].id)
         ids = [site.organization_id, site.location_id, empty.id, site.machine_id, part.id, key.id]
-        return cls(*ids, other, *secrets, module)
+        return cls(*ids, other, *secrets, module, part.fqdn)
 
     @classmethod
     def nowhere(cls) -> "Target":
         """Ids of the right form that nothing has."""
         ids = [str(uuid.uuid4()), "zzzzzzzzzz", "zzzzzzzzzy", *(str(uuid.uuid4()) for _ in range(6))]
-        return cls(*ids, f"{uuid.uuid4()}:module")
+        return cls(*ids, f"{uuid.uuid4()}:module", "x.claviger.internal")
 
 
 def of_machine(t: Target, role: str) -> dict[str, str]:
     return authorization(role, "robot", t.machine, identity_id=t.key, organization_id=t.organization)
 
 
+ROBOT = "viam.app.v1.RobotService"
 KEYS = "claviger.v1.KeyService"
 IDENTITY = "claviger.v1.IdentityService"
 AUDIT = "claviger.v1.AuditService"
+
+# Silent until something happens.
+TAIL = f"{APP}/TailRobotPartLogs"
 
 # A request for every method, which an owner of the organization may make.
 REQUESTS: dict[str, Callable[[Target], dict[str, Any]]] = {
@@ -107,6 +112,10 @@ REQUESTS: dict[str, Callable[[Target], dict[str, Any]]] = {
     f"{APP}/GetRobotParts": lambda t: {"robot_id": t.machine},
     f"{APP}/GetRobotPart": lambda t: {"id": t.part},
     f"{APP}/ListFragments": lambda t: {"organization_id": t.organization},
+    f"{APP}/GetRobotPartLogs": lambda t: {"id": t.part},
+    TAIL: lambda t: {"id": t.part},
+    **{f"{ROBOT}/{method}": lambda t: {"id": t.part} for method in ("Config", "Certificate", "Log", "NeedsRestart")},
+    "proto.rpc.v1.ExternalAuthService/AuthenticateTo": lambda t: {"entity": t.address},
     f"{APP}/GetRobotPartByNameAndLocation": lambda t: {"name": "left", "location_id": t.location},
     f"{APP}/NewRobotPart": lambda t: {"robot_id": t.machine, "part_name": "right"},
     f"{APP}/UpdateRobotPart": lambda t: {"id": t.part, "name": "renamed", "robot_config": {"a": 1}},
@@ -212,11 +221,14 @@ def listed(two: TwoOrganizations) -> dict[str, served.Method]:
 
 
 async def ask(wire: Wire, method: served.Method, content: dict[str, Any]) -> bytes:
-    """The answer, or the first of several."""
+    """The answer, or the first of several; of a stream that is silent at first, that there is one."""
     request = method.request(content)
     if not method.streaming:
         return await wire.raw(method.path, request)
     async with wire.stream(method.path, request) as stream:
+        if method.path == TAIL:
+            await stream.recv_initial_metadata()
+            return b""
         first: bytes | None = await stream.recv_message()
         if first is None:
             await stream.recv_trailing_metadata()
@@ -231,7 +243,7 @@ async def everything(two: TwoOrganizations) -> list[Any]:
         return [
             await wire.call("GetOrganization", {"organization_id": id}),
             await wire.call("ListLocations", {"organization_id": id}),
-            await wire.call("ListRobotsForOrg", {"org_id": id}),
+            await machines_of(wire, id),
             await wire.call("ListKeys", {"org_id": id}),
             await wire.call("ListModules", {"organization_id": id}),
         ]

@@ -22,7 +22,7 @@ from grpclib.exceptions import GRPCError
 from h2.exceptions import StreamClosedError
 from viam.app.app_client import AppClient
 from viam.app.viam_client import ViamClient
-from viam.gen.app.v1 import app_pb2
+from viam.gen.app.v1 import app_pb2, robot_pb2
 from viam.gen.proto.rpc.v1 import auth_pb2
 from viam.rpc.dial import DialOptions
 
@@ -43,8 +43,13 @@ Request: TypeAlias = Mapping[str, Any] | Message | bytes
 
 
 def methods() -> dict[str, MethodDescriptor]:
-    """The methods of both services as the SDK knows them, by path without the leading slash."""
-    services = [app_pb2.DESCRIPTOR.services_by_name["AppService"], auth_pb2.DESCRIPTOR.services_by_name["AuthService"]]
+    """The methods of the services as the SDK knows them, by path without the leading slash."""
+    services = [
+        app_pb2.DESCRIPTOR.services_by_name["AppService"],
+        robot_pb2.DESCRIPTOR.services_by_name["RobotService"],
+        auth_pb2.DESCRIPTOR.services_by_name["AuthService"],
+        auth_pb2.DESCRIPTOR.services_by_name["ExternalAuthService"],
+    ]
     return {f"{service.full_name}/{method.name}": method for service in services for method in service.methods}
 
 
@@ -190,6 +195,15 @@ def unauthenticated() -> Iterator[None]:
     with pytest.raises(GRPCError) as caught:
         yield
     assert (caught.value.status, caught.value.message) == (Status.UNAUTHENTICATED, INVALID_CREDENTIALS)
+
+
+async def machines_of(wire: Wire, organization: str) -> Any:
+    """The machines of an organization, without what goes on by itself: for how long they were not heard of."""
+    listed = await wire.call("ListRobotsForOrg", {"org_id": organization})
+    for robot in listed.robots:
+        robot.ClearField("seconds_since_online")
+        robot.ClearField("online_state")
+    return listed
 
 
 def authorization(role: str, resource_type: str, resource_id: str, /, **more: str) -> dict[str, str]:

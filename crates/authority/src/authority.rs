@@ -10,11 +10,13 @@ use tokio::task::JoinHandle;
 use crate::audit::{self, AuditError};
 use crate::clock::Clock;
 use crate::data::DataDir;
-use crate::engine::Engine;
+use crate::engine::{Beside, Engine};
 use crate::failure::Failure;
+use crate::logs::Logs;
 use crate::mark::{Mark, MarkError};
 use crate::master::{MasterKey, MasterKeyError};
 use crate::presence::Parts;
+use crate::restarts::Restarts;
 use crate::signing::{Purpose, Signing, SigningError, exchange, rotate};
 use crate::store::{self, LoadError};
 use crate::trail::Trail;
@@ -141,7 +143,13 @@ impl Authority {
         clock.at_least(store::newest_time(&journal).await?);
         let state = store::load(&journal).await?;
         let parts = Parts::default();
-        let usage = Usage::load(&journal, |row| parts.take(row)).await?;
+        let restarts = Restarts::default();
+        let also = |row: &journal::Latest| {
+            parts.take(row);
+            restarts.take(row);
+        };
+        let usage = Usage::load(&journal, also).await?;
+        let beside = Beside { usage, parts, logs: Logs::load(&journal).await?, restarts };
         let trail = Trail::load(&journal).await?;
         let head = journal.head();
         let (mark, said) = Mark::open(&data.mark(), head)?;
@@ -159,7 +167,7 @@ impl Authority {
             SigningKeys::Keep | SigningKeys::EndTokens => Signing::open(master, &state)?,
             SigningKeys::Replace => Signing::without_keys(master)?,
         };
-        let (engine, writer) = Engine::start(journal, state, mark, clock, (usage, parts), keys, trail);
+        let (engine, writer) = Engine::start(journal, state, mark, clock, beside, keys, trail);
         let renewed = match signing {
             SigningKeys::Keep => &[][..],
             SigningKeys::EndTokens => &[Purpose::TokenMac],
@@ -192,6 +200,12 @@ impl Authority {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "the last calls of parts were not written"
+            );
+        }
+        if let Err(error) = engine.shared().logs.flush(engine.journal()).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the last lines of logs were not written"
             );
         }
         match engine.into_journal() {

@@ -39,6 +39,24 @@ impl std::str::FromStr for PublicUrl {
     }
 }
 
+impl PublicUrl {
+    /// Whether it is reached through TLS.
+    pub(crate) fn secure(&self) -> bool {
+        self.0.starts_with("https:")
+    }
+
+    /// Host and port, also where the scheme says the port.
+    pub(crate) fn host_and_port(&self) -> String {
+        let authority = self.0.split_once("://").map_or(self.0.as_str(), |(_, authority)| authority);
+        let has_port = authority.parse::<Authority>().is_ok_and(|authority| authority.port().is_some());
+        match (has_port, self.secure()) {
+            (true, _) => authority.to_owned(),
+            (false, true) => format!("{authority}:443"),
+            (false, false) => format!("{authority}:80"),
+        }
+    }
+}
+
 /// What is known about it before anybody calls.
 #[derive(Clone, Debug)]
 pub(crate) enum Origins {

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
@@ -133,6 +134,18 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.table.looked.lock().remove(&self.number);
         self.table.changed.notify_waiters();
+    }
+}
+
+/// Waits for a point in time; for ever if there is none.
+pub(crate) async fn sleep_until(now: Timestamp, at: Option<Timestamp>) {
+    match at {
+        // A day at most, so that a clock that was set is noticed.
+        Some(at) => {
+            let micros = u64::try_from(at.as_micros().saturating_sub(now.as_micros())).unwrap_or(0);
+            tokio::time::sleep(Duration::from_micros(micros).min(Duration::from_secs(86_400))).await;
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -53,6 +53,17 @@ pub mod viam {
             }
         }
     }
+    /// What several of Viam's packages use.
+    pub mod common {
+        /// The package `viam.common.v1`.
+        #[expect(
+            missing_docs,
+            reason = "generated; a field whose name says it all has no comment in the .proto files"
+        )]
+        pub mod v1 {
+            tonic::include_proto!("viam.common.v1");
+        }
+    }
 }
 
 /// What Viam shares between its cloud and its machines.

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::claviger::v1::backup_response::Part;
+use crate::viam::app::v1::remote_auth;
 use crate::{claviger::v1 as claviger, proto::rpc::v1 as rpc, viam::app::v1 as app};
 
 /// Stands where a secret would be printed.
@@ -33,6 +34,7 @@ macro_rules! redacted_debug {
 
 redacted_debug!(rpc::Credentials { shown: [r#type], hidden: [payload] });
 redacted_debug!(rpc::AuthenticateResponse { shown: [], hidden: [access_token] });
+redacted_debug!(rpc::AuthenticateToResponse { shown: [], hidden: [access_token] });
 
 redacted_debug!(app::ApiKey { shown: [id, name, created_on], hidden: [key] });
 redacted_debug!(app::CreateKeyResponse { shown: [id], hidden: [key] });
@@ -97,6 +99,61 @@ redacted_debug!(app::GetRobotMetadataResponse { shown: [], hidden: [data] });
 redacted_debug!(app::UpdateRobotMetadataRequest { shown: [id], hidden: [data] });
 redacted_debug!(app::GetRobotPartMetadataResponse { shown: [], hidden: [data] });
 redacted_debug!(app::UpdateRobotPartMetadataRequest { shown: [id], hidden: [data] });
+redacted_debug!(app::CertificateResponse { shown: [id, tls_certificate], hidden: [tls_private_key] });
+redacted_debug!(app::CloudConfig {
+    shown: [
+        id,
+        fqdn,
+        local_fqdn,
+        managed_by,
+        signaling_address,
+        signaling_insecure,
+        location_secrets,
+        primary_org_id,
+        location_id,
+        machine_id
+    ],
+    hidden: [location_secret, secret]
+});
+redacted_debug!(app::LocationSecret { shown: [id], hidden: [secret] });
+redacted_debug!(app::JobConfig {
+    shown: [name, schedule, resource, method, log_configuration],
+    hidden: [command]
+});
+redacted_debug!(app::ComponentConfig {
+    shown: [name, namespace, r#type, model, frame, depends_on, service_configs, api, log_configuration],
+    hidden: [attributes]
+});
+redacted_debug!(app::ServiceConfig {
+    shown: [name, namespace, r#type, depends_on, model, api, service_configs, log_configuration],
+    hidden: [attributes]
+});
+redacted_debug!(app::ResourceLevelServiceConfig { shown: [r#type], hidden: [attributes] });
+redacted_debug!(app::ProcessConfig {
+    shown: [id, name, args, cwd, one_shot, log, stop_signal, stop_timeout, username],
+    hidden: [env]
+});
+redacted_debug!(app::ModuleConfig {
+    shown: [name, path, log_level, r#type, module_id, status, first_run_timeout, tcp_mode],
+    hidden: [env]
+});
+redacted_debug!(app::RemoteConfig {
+    shown: [
+        name,
+        address,
+        frame,
+        auth,
+        managed_by,
+        insecure,
+        connection_check_interval,
+        reconnect_interval,
+        service_configs,
+        prefix
+    ],
+    hidden: [secret]
+});
+redacted_debug!(app::AuthHandlerConfig { shown: [r#type], hidden: [config] });
+redacted_debug!(remote_auth::Credentials { shown: [r#type], hidden: [payload] });
 
 redacted_debug!(claviger::ExportJournalResponse { shown: [], hidden: [chunk] });
 
@@ -121,7 +178,7 @@ mod tests {
     use std::fmt::Debug;
 
     use prost::Message;
-    use prost_types::field_descriptor_proto::Type;
+    use prost_types::field_descriptor_proto::{Label, Type};
     use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
     use super::*;
@@ -146,6 +203,10 @@ mod tests {
         "viam.app.v1.DeleteRobotPartSecretRequest.secret_id",
         "viam.app.v1.GetRobotPartHistoryRequest.page_token",
         "viam.app.v1.GetRobotPartHistoryResponse.next_page_token",
+        "viam.app.v1.GetRobotPartLogsRequest.page_token",
+        "viam.app.v1.GetRobotPartLogsResponse.next_page_token",
+        "viam.app.v1.MaintenanceConfig.maintenance_allowed_key",
+        "viam.app.v1.NetworkConfig.tls_key_file",
     ];
 
     #[test]
@@ -175,7 +236,20 @@ mod tests {
 
     #[test]
     fn every_field_with_a_telling_name_is_marked() {
-        let telling = ["chunk", "config", "data", "key", "password", "payload", "secret", "token", "value"];
+        let telling = [
+            "attributes",
+            "chunk",
+            "command",
+            "config",
+            "data",
+            "env",
+            "key",
+            "password",
+            "payload",
+            "secret",
+            "token",
+            "value",
+        ];
         for (name, field) in string_like_fields() {
             let is_telling = telling.iter().any(|word| field.name().contains(word));
             let marked = REDACTED_FIELDS.contains(&name.as_str());
@@ -188,7 +262,7 @@ mod tests {
         }
     }
 
-    /// Strings, bytes and configurations of every message of ours, as `package.Message.field`.
+    /// Strings, bytes, configurations and maps of strings of every message of ours, as `package.Message.field`.
     fn string_like_fields() -> Vec<(String, FieldDescriptorProto)> {
         let set = FileDescriptorSet::decode(crate::DESCRIPTOR_SET).unwrap();
         let mut found = Vec::new();
@@ -208,15 +282,26 @@ mod tests {
             .for_each(|nested| collect(&name, nested, found));
         for field in message.field {
             let is_struct = field.type_name() == ".google.protobuf.Struct";
-            if matches!(field.r#type(), Type::String | Type::Bytes) || is_struct {
+            if matches!(field.r#type(), Type::String | Type::Bytes) || is_struct || is_map(&field) {
                 found.push((format!("{name}.{}", field.name()), field));
             }
         }
     }
 
+    fn is_map(field: &FieldDescriptorProto) -> bool {
+        field.type_name().ends_with("Entry")
+            && field.label() == Label::Repeated
+            && !field.type_name().ends_with(".LogEntry")
+    }
+
     /// A message with the secret in this field and nothing in any other.
     fn with_secret(field: &FieldDescriptorProto) -> Vec<u8> {
-        let content = if field.r#type() == Type::Message {
+        let content = if is_map(field) {
+            let mut entry = Vec::new();
+            prost::encoding::string::encode(1, &"name".to_owned(), &mut entry);
+            prost::encoding::string::encode(2, &SECRET.to_owned(), &mut entry);
+            entry
+        } else if field.r#type() == Type::Message {
             let value = prost_types::value::Kind::StringValue(SECRET.to_owned());
             let fields = [("setting".to_owned(), prost_types::Value { kind: Some(value) })];
             prost_types::Struct { fields: fields.into() }.encode_to_vec()
@@ -235,6 +320,7 @@ mod tests {
         let print = match message {
             "proto.rpc.v1.Credentials" => print::<rpc::Credentials>,
             "proto.rpc.v1.AuthenticateResponse" => print::<rpc::AuthenticateResponse>,
+            "proto.rpc.v1.AuthenticateToResponse" => print::<rpc::AuthenticateToResponse>,
             "viam.app.v1.APIKey" => print::<app::ApiKey>,
             "viam.app.v1.CreateKeyResponse" => print::<app::CreateKeyResponse>,
             "viam.app.v1.RotateKeyResponse" => print::<app::RotateKeyResponse>,
@@ -257,6 +343,18 @@ mod tests {
             "viam.app.v1.UpdateRobotPartRequest" => print::<app::UpdateRobotPartRequest>,
             "viam.app.v1.GetRobotPartResponse" => print::<app::GetRobotPartResponse>,
             "viam.app.v1.Fragment" => print::<app::Fragment>,
+            "viam.app.v1.CertificateResponse" => print::<app::CertificateResponse>,
+            "viam.app.v1.CloudConfig" => print::<app::CloudConfig>,
+            "viam.app.v1.LocationSecret" => print::<app::LocationSecret>,
+            "viam.app.v1.JobConfig" => print::<app::JobConfig>,
+            "viam.app.v1.ComponentConfig" => print::<app::ComponentConfig>,
+            "viam.app.v1.ServiceConfig" => print::<app::ServiceConfig>,
+            "viam.app.v1.ResourceLevelServiceConfig" => print::<app::ResourceLevelServiceConfig>,
+            "viam.app.v1.ProcessConfig" => print::<app::ProcessConfig>,
+            "viam.app.v1.ModuleConfig" => print::<app::ModuleConfig>,
+            "viam.app.v1.RemoteConfig" => print::<app::RemoteConfig>,
+            "viam.app.v1.AuthHandlerConfig" => print::<app::AuthHandlerConfig>,
+            "viam.app.v1.RemoteAuth.Credentials" => print::<remote_auth::Credentials>,
             "claviger.v1.CreateKeyResponse" => print::<claviger::CreateKeyResponse>,
             "claviger.v1.BackupResponse" => print::<claviger::BackupResponse>,
             "claviger.v1.ExportJournalResponse" => print::<claviger::ExportJournalResponse>,

@@ -74,9 +74,11 @@ mod tests {
         // `()` stands for an implementation; only the name is looked at.
         let mut generated = [
             name(None::<proto::rpc::v1::auth_service_server::AuthServiceServer<()>>),
+            name(None::<proto::rpc::v1::external_auth_service_server::ExternalAuthServiceServer<()>>),
             name(None::<viam::app::v1::app_service_server::AppServiceServer<()>>),
             name(None::<claviger::v1::audit_service_server::AuditServiceServer<()>>),
             name(None::<viam::app::packages::v1::package_service_server::PackageServiceServer<()>>),
+            name(None::<viam::app::v1::robot_service_server::RobotServiceServer<()>>),
             name(None::<claviger::v1::identity_service_server::IdentityServiceServer<()>>),
             name(None::<claviger::v1::key_service_server::KeyServiceServer<()>>),
             name(None::<claviger::v1::node_service_server::NodeServiceServer<()>>),

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::{
     Caller, Command, Denial, DocumentKind, Permission, Principal, Refusal, Resource, State, Timestamp,
-    present, verify,
+    present, verify, verify_part,
 };
 use journal::Journal;
 use parking_lot::RwLock;
@@ -23,9 +23,11 @@ use tokio::task::JoinHandle;
 use crate::call::Call;
 use crate::clock::Clock;
 use crate::failure::Failure;
+use crate::logs::Logs;
 use crate::mark::Mark;
 use crate::metrics::Metrics;
 use crate::presence::Parts;
+use crate::restarts::Restarts;
 use crate::signing::Signing;
 use crate::streams::Streams;
 use crate::trail::{self, Trail};
@@ -53,10 +55,27 @@ pub struct Shared {
     pub parts: Parts,
     /// Which entries concern what.
     pub(crate) trail: Trail,
+    /// What machines say.
+    pub logs: Logs,
+    /// Which parts were told to start anew.
+    pub restarts: Restarts,
     /// The server streams that must end when their right does.
     pub streams: Streams,
     /// What is counted.
     pub metrics: Metrics,
+}
+
+/// What is kept beside the journal, gathered in memory and written in batches.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// Who used what.
+    pub usage: Usage,
+    /// When the parts of machines last called.
+    pub parts: Parts,
+    /// What machines say.
+    pub logs: Logs,
+    /// Which parts were told to start anew.
+    pub restarts: Restarts,
 }
 
 /// The engine. Cheap to clone; ends when the last clone is dropped and the writer is waited for.
@@ -75,7 +94,7 @@ impl Engine {
         state: State,
         mark: Option<Mark>,
         clock: Clock,
-        (usage, parts): (Usage, Parts),
+        beside: Beside,
         signing: Signing,
         trail: Trail,
     ) -> (Self, JoinHandle<()>) {
@@ -84,7 +103,8 @@ impl Engine {
         let confirmed = AtomicBool::new(mark.is_some());
         let state = RwLock::new(state);
         let stopping = Notify::new();
-        let shared = Arc::new(Shared {
+        let Beside { usage, parts, logs, restarts } = beside;
+        let shared = Shared {
             state,
             clock,
             confirmed,
@@ -92,10 +112,13 @@ impl Engine {
             signing,
             usage,
             parts,
+            logs,
+            restarts,
             trail,
             streams,
             metrics,
-        });
+        };
+        let shared = Arc::new(shared);
         let journal = Arc::new(journal);
         let (queue, jobs) = mpsc::channel(QUEUE);
         let writer = writer::Writer { shared: Arc::clone(&shared), journal: Arc::clone(&journal), mark };
@@ -146,6 +169,16 @@ impl Engine {
         let now = self.shared.clock.now();
         let state = self.shared.state.read();
         let caller = verify(&*state, id, value, now)?.caller();
+        if self.confirmed() { Ok(caller) } else { Err(Denial::Unconfirmed) }
+    }
+
+    /// Checks a presented part's id and secret.
+    ///
+    /// # Errors
+    /// Why not, for the log.
+    pub fn verify_part(&self, id: &str, secret: &str) -> Result<Caller, Denial> {
+        let state = self.shared.state.read();
+        let caller = verify_part(&*state, id, secret)?.caller();
         if self.confirmed() { Ok(caller) } else { Err(Denial::Unconfirmed) }
     }
 

@@ -1,4 +1,4 @@
-//! `proto.rpc.v1.AuthService`: a key for a token.
+//! `proto.rpc.v1.AuthService`: a key, or the secret of a part, for a token.
 
 use domain::{Denial, Refusal};
 use tonic::{Request, Response, Status};
@@ -26,11 +26,13 @@ fn authenticate(app: &App, request: AuthenticateRequest) -> Result<AuthenticateR
     let AuthenticateRequest { entity, credentials } = request;
     let credentials = credentials.ok_or_else(|| Failure::Malformed("credentials required".to_owned()))?;
     let Credentials { r#type, payload } = credentials;
-    if r#type != "api-key" {
-        return Err(Failure::Malformed(unknown_type(&r#type)));
-    }
+    let verified = match r#type.as_str() {
+        "api-key" => app.engine.verify(&entity, &payload),
+        "robot-secret" => app.engine.verify_part(&entity, &payload),
+        other => return Err(Failure::Malformed(unknown_type(other))),
+    };
     let denied = |reason: Denial| Failure::Refused(Refusal::Unauthenticated(reason));
-    let caller = app.engine.verify(&entity, &payload).map_err(denied)?;
+    let caller = verified.map_err(denied)?;
     let shared = app.engine.shared();
     let token = shared.signing.token(caller, shared.clock.now());
     let access_token = token.ok_or(Failure::Internal("the key that signs tokens is missing"))?;
@@ -43,6 +45,7 @@ fn unknown_type(given: &str) -> String {
     if harmless {
         format!("do not know how to handle credential type \"{given}\"")
     } else {
-        "do not know how to handle this credential type; it must be \"api-key\"".to_owned()
+        "do not know how to handle this credential type; it must be \"api-key\" or \"robot-secret\""
+            .to_owned()
     }
 }

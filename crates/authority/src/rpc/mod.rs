@@ -5,23 +5,31 @@
 
 mod auth;
 mod claviger;
+mod external;
 mod node;
 mod packages;
 mod viam;
 
 pub(crate) use node::Node;
 
+use std::pin::Pin;
+
 use domain::Domain;
+use futures::Stream;
+use tonic::Status;
 use tonic::service::Routes;
 use wire::claviger::v1::audit_service_server::AuditServiceServer;
 use wire::claviger::v1::identity_service_server::IdentityServiceServer;
 use wire::claviger::v1::key_service_server::KeyServiceServer;
 use wire::proto::rpc::v1::auth_service_server::AuthServiceServer;
+use wire::proto::rpc::v1::external_auth_service_server::ExternalAuthServiceServer;
 use wire::viam::app::packages::v1::package_service_server::PackageServiceServer;
 use wire::viam::app::v1::app_service_server::AppServiceServer;
+use wire::viam::app::v1::robot_service_server::RobotServiceServer;
 
 use crate::engine::Engine;
 use crate::files::Files;
+use crate::logs::MAX_CALL;
 
 /// The largest message, in bytes: what Viam's own clients and servers allow.
 pub(crate) const MAX_MESSAGE: usize = 32 * 1024 * 1024;
@@ -33,6 +41,17 @@ pub(crate) struct App {
     /// The domain that the addresses of machines lie in.
     pub(crate) domain: Domain,
     pub(crate) files: Files,
+    /// Where machines wait for calls.
+    pub(crate) signaling: Signaling,
+}
+
+/// Where machines wait for calls.
+#[derive(Clone, Debug)]
+pub(crate) struct Signaling {
+    /// Host and port.
+    pub(crate) address: String,
+    /// Whether it is plaintext there. A machine that is told so speaks plaintext itself, to itself only.
+    pub(crate) insecure: bool,
 }
 
 impl App {
@@ -48,11 +67,17 @@ impl App {
         Routes::new(sized!(AppServiceServer))
             .add_service(sized!(AuthServiceServer))
             .add_service(sized!(PackageServiceServer))
+            .add_service(sized!(ExternalAuthServiceServer))
             .add_service(sized!(KeyServiceServer))
             .add_service(sized!(IdentityServiceServer))
             .add_service(sized!(AuditServiceServer))
+            // A machine's call is small; the largest one hands over lines of its log.
+            .add_service(RobotServiceServer::new(self.clone()).max_decoding_message_size(MAX_CALL))
     }
 }
+
+/// What a stream of messages is answered with.
+pub(crate) type Told<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Implements a service by one function an RPC, each taking the app, the call and the message.
 macro_rules! serve {

@@ -29,8 +29,9 @@ use super::{Options, observe, transport};
 use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::files::{FileOptions, Files, FilesError};
+use crate::logs;
 use crate::origin::Origins;
-use crate::rpc::{App, Node};
+use crate::rpc::{App, Node, Signaling};
 use crate::signing::{Purpose, rotate, upkeep};
 use crate::usage::KEPT_DAYS;
 
@@ -87,7 +88,7 @@ pub struct Listening {
     ca: Option<PathBuf>,
     tasks: JoinSet<()>,
     socket: PathBuf,
-    upkeep: JoinHandle<()>,
+    upkeep: JoinHandle<((), ())>,
 }
 
 impl Listening {
@@ -119,6 +120,10 @@ impl Listening {
         let started_at = engine.shared().clock.now();
         let files = open_files(authority, &files).await?;
         let secure = tls.is_some() || tls_terminated_by_proxy;
+        let signaling = match &public_url {
+            Some(given) => Signaling { address: given.host_and_port(), insecure: !given.secure() },
+            None => Signaling { address: format!("localhost:{}", address.port()), insecure: !secure },
+        };
         let gate = Gate {
             engine: engine.clone(),
             methods: Methods::new().map_err(|_| ServeError::Broken)?,
@@ -130,7 +135,7 @@ impl Listening {
                 None => Origins::AsCalled(if secure { "https" } else { "http" }),
             },
         };
-        let app = App { engine: engine.clone(), files, domain };
+        let app = App { engine: engine.clone(), files, domain, signaling };
         let service = service(&app, gate)?;
         let ca = tls.as_ref().and_then(|tls| tls.ca.clone());
         let config = tls.map(|tls| tls.config);
@@ -149,7 +154,8 @@ impl Listening {
         let socket = authority.data.socket();
         let node = Node { engine: engine.clone(), data: authority.data.clone(), started_at };
         tasks.spawn(serve_node(listen_privately(&socket)?, node, stopped));
-        let upkeep = tokio::spawn(keep_up(engine.clone()));
+        let engine = engine.clone();
+        let upkeep = tokio::spawn(async { tokio::join!(keep_up(engine.clone()), logs::keep(engine)) });
         Ok(Self { address, observe, tls, ca, tasks, socket, upkeep })
     }
 

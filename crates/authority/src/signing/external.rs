@@ -4,13 +4,14 @@
 //! Nobody can take such a token back, so it is short-lived: its lifetime is how long a revocation may go unnoticed
 //! by a machine that checks this way.
 
+use aws_lc_rs::digest;
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
-use domain::{SigningKeyId, Timestamp};
+use domain::{PartId, SigningKeyId, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -22,6 +23,15 @@ use super::purpose::Purpose;
 
 /// A machine whose clock is behind refuses a token that was issued in its future, and allows for nothing.
 const BACK_DATED: i64 = 10;
+
+/// How long before a key signs the last part is told of it.
+const TOLD_BEFORE: i64 = seconds(120);
+
+/// The longest life of a token.
+const MAX_LIFETIME: i64 = seconds(60 * SigningOptions::MAX_EXTERNAL_MINUTES as u64);
+
+/// How long it takes until no part is told of a key any more whose tokens have run out.
+const ENDING: i64 = seconds(240);
 
 /// The keys that sign tokens for machines, the oldest first.
 pub(super) struct ExternalKeys {
@@ -110,19 +120,50 @@ impl ExternalKeys {
     /// The public keys as a JSON Web Key Set, those included that do not sign yet or any more. The order is that of
     /// their making, so the same keys are the same bytes.
     pub(super) fn jwks(&self) -> Value {
-        let of = |key: &ExternalKey| {
-            let public = key.pair.public_key();
-            json!({
-                "kty": "RSA",
-                "alg": "RS256",
-                "use": "sig",
-                "kid": key.id.to_string(),
-                "n": BASE64URL.encode(public.modulus().big_endian_without_leading_zero()),
-                "e": BASE64URL.encode(public.exponent().big_endian_without_leading_zero()),
-            })
-        };
-        json!({ "keys": self.keys.iter().map(of).collect::<Vec<_>>() })
+        published(self.keys.iter())
     }
+
+    /// The same as a part is told it at a time. A key reaches the fleet bit by bit until shortly before it signs, and
+    /// leaves it bit by bit once all it signed has run out.
+    pub(super) fn jwks_of(&self, part: PartId, now: Timestamp) -> Value {
+        let lead = seconds(Purpose::ExternalJwt.lead().as_secs());
+        let told_after = share(part, lead - TOLD_BEFORE);
+        let over_after = lead + MAX_LIFETIME + share(part, ENDING);
+        let past = |key: &ExternalKey, micros: i64| {
+            key.created_at.as_micros().saturating_add(micros) <= now.as_micros()
+        };
+        let told = |(place, key): &(usize, &ExternalKey)| {
+            let mut newer = self.keys.iter().skip(place + 1);
+            (*place == 0 || past(key, told_after)) && !newer.any(|newer| past(newer, over_after))
+        };
+        published(self.keys.iter().enumerate().filter(told).map(|(_, key)| key))
+    }
+}
+
+/// Which part of a time is a part's own: always the same, and each as good as random.
+fn share(part: PartId, of: i64) -> i64 {
+    let hash = digest::digest(&digest::SHA256, part.as_bytes());
+    let number = hash.as_ref().iter().take(7).fold(0_i64, |number, byte| number << 8 | i64::from(*byte));
+    number.checked_rem(of).unwrap_or(0)
+}
+
+const fn seconds(seconds: u64) -> i64 {
+    seconds.cast_signed().saturating_mul(1_000_000)
+}
+
+fn published<'a>(keys: impl Iterator<Item = &'a ExternalKey>) -> Value {
+    let of = |key: &ExternalKey| {
+        let public = key.pair.public_key();
+        json!({
+            "kty": "RSA",
+            "alg": "RS256",
+            "use": "sig",
+            "kid": key.id.to_string(),
+            "n": BASE64URL.encode(public.modulus().big_endian_without_leading_zero()),
+            "e": BASE64URL.encode(public.exponent().big_endian_without_leading_zero()),
+        })
+    };
+    json!({ "keys": keys.map(of).collect::<Vec<_>>() })
 }
 
 fn encoded(part: &impl Serialize) -> Result<String, SigningError> {
@@ -209,5 +250,28 @@ mod tests {
         let none = ExternalKeys::new(&[]).unwrap();
         assert!(none.issue(&SigningOptions::default(), "s", "a", at(1)).is_err());
         assert_eq!(none.jwks(), json!({"keys": []}));
+    }
+
+    /// At every second of a change, each part of a fleet knows the key that signs and the one whose tokens live.
+    #[test]
+    fn a_fleet_hears_of_a_change_bit_by_bit_and_in_time() {
+        const CHANGED: i64 = 10_000;
+        let keys = ExternalKeys::new(&[opened(1, at(0)), opened(2, at(CHANGED))]).unwrap();
+        let fleet: Vec<_> = (0..=255).map(|id| PartId::from_bytes([id; 16])).collect();
+        let both = |part: &&PartId, now| keys.jwks_of(**part, at(now))["keys"].as_array().unwrap().len() == 2;
+        let told = |now| fleet.iter().filter(|part| both(part, now)).count();
+        assert_eq!(told(CHANGED - 1), 0);
+        let growing: Vec<_> = (0..=480).step_by(60).map(|after| told(CHANGED + after)).collect();
+        assert!(growing.is_sorted() && growing[1] < 64 && growing[4] > 64, "{growing:?}");
+        let signs = CHANGED + 600;
+        assert_eq!([told(signs - 120), told(signs + 3_599)], [256; 2]);
+        let shrinking: Vec<_> = (0..=240).step_by(60).map(|after| told(signs + 3_600 + after)).collect();
+        assert!(shrinking.is_sorted_by(|a, b| a >= b) && shrinking[1] > 128, "{shrinking:?}");
+        assert_eq!(shrinking[4], 0);
+        let last = keys.jwks_of(fleet[0], at(signs + 9_999));
+        assert_eq!(last["keys"][0]["kid"], "02020202-0202-0202-0202-020202020202");
+        // A key that stands alone is told at once: there is no other to go on with.
+        let alone = ExternalKeys::new(&[opened(2, at(CHANGED))]).unwrap();
+        assert_eq!(alone.jwks_of(fleet[0], at(CHANGED)), alone.jwks());
     }
 }

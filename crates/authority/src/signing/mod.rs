@@ -10,6 +10,7 @@
 mod ca;
 pub(crate) mod exchange;
 mod external;
+mod location;
 mod opened;
 mod options;
 mod purpose;
@@ -20,12 +21,13 @@ pub(crate) mod upkeep;
 
 use std::sync::Arc;
 
-use domain::{Caller, Denial, SigningKey, SigningKeyId, State, Timestamp};
+use domain::{Caller, Denial, PartId, SigningKey, SigningKeyId, State, Timestamp};
 use parking_lot::RwLock;
 use zeroize::Zeroizing;
 
 pub use ca::Certificate;
 pub use exchange::{ExchangeError, exchange};
+pub use location::LocationSecret;
 pub use options::SigningOptions;
 pub use purpose::Purpose;
 pub use rotate::{Rotated, Rotation};
@@ -34,6 +36,7 @@ pub use sealer::{SealError, Sealer};
 use crate::master::{MasterKey, MasterKeyError};
 use ca::{CaKeys, Issued};
 use external::ExternalKeys;
+use location::LocationKeys;
 use tokens::TokenKeys;
 
 /// The authority's own keys, open.
@@ -49,6 +52,7 @@ struct Keys {
     sealer: Sealer,
     external: Arc<ExternalKeys>,
     ca: Arc<CaKeys>,
+    location: LocationKeys,
 }
 
 /// Why something could not be signed, or a key not be used.
@@ -144,7 +148,7 @@ impl Signing {
     pub(crate) fn make(&self, purpose: Purpose, now: Timestamp) -> Result<NewKey, SigningError> {
         let id = opened::new_id(now);
         let secret: Zeroizing<Vec<u8>> = match purpose {
-            Purpose::TokenMac | Purpose::Sealing => opened::random()?,
+            Purpose::TokenMac | Purpose::Sealing | Purpose::LocationSecret => opened::random()?,
             Purpose::ExternalJwt => ExternalKeys::make()?,
             Purpose::AuthorityCa => CaKeys::make(&self.options.read().name, id, now)?,
         };
@@ -186,6 +190,21 @@ impl Signing {
     #[must_use]
     pub fn jwks(&self) -> serde_json::Value {
         self.external().jwks()
+    }
+
+    /// The public keys as a part is told them. The whole fleet would start its web service anew at once if all heard of
+    /// a new key, or of the end of an old one, in the same second: so each part hears of it in its own time, early
+    /// enough.
+    #[must_use]
+    pub fn jwks_of(&self, part: PartId, now: Timestamp) -> serde_json::Value {
+        let keys = Arc::clone(&self.keys.read().external);
+        keys.jwks_of(part, now)
+    }
+
+    /// The secrets by which a part lets in others, the newest first: of this part alone.
+    #[must_use]
+    pub fn location_secrets(&self, part: PartId) -> Vec<LocationSecret> {
+        self.keys.read().location.secrets(part)
     }
 
     /// A certificate with its key for these names, the first of which is its common name. Asked for again it is the
@@ -253,6 +272,7 @@ impl Keys {
             sealer: Sealer::new(&of(Purpose::Sealing)?),
             external: Arc::new(ExternalKeys::new(&of(Purpose::ExternalJwt)?)?),
             ca: Arc::new(CaKeys::new(&of(Purpose::AuthorityCa)?)?),
+            location: LocationKeys::new(&of(Purpose::LocationSecret)?),
         })
     }
 }

@@ -13,11 +13,14 @@ pub enum Purpose {
     ExternalJwt,
     /// The certificates that the authority issues.
     AuthorityCa,
+    /// The secrets by which machines let in the other parts of their location.
+    LocationSecret,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::TokenMac, Self::Sealing, Self::ExternalJwt, Self::AuthorityCa];
+    pub const ALL: &'static [Self] =
+        &[Self::TokenMac, Self::Sealing, Self::ExternalJwt, Self::AuthorityCa, Self::LocationSecret];
 
     /// The word under which it is stored.
     #[must_use]
@@ -27,6 +30,7 @@ impl Purpose {
             Self::Sealing => "sealing",
             Self::ExternalJwt => "external-jwt",
             Self::AuthorityCa => "authority-ca",
+            Self::LocationSecret => "location-secret",
         }
     }
 
@@ -51,7 +55,8 @@ impl Purpose {
             // heard of the key that signed it.
             Self::TokenMac => Duration::from_secs(60),
             // Whoever knows of a sealed document has read the journal past the key that sealed it.
-            Self::Sealing => Duration::ZERO,
+            // A part is told the secrets of the newest key and of the one before.
+            Self::Sealing | Self::LocationSecret => Duration::ZERO,
             // A machine hears of it with its configuration, seconds after the authority tells it; ten minutes also
             // do for one that was restarting, and leave room to tell a fleet bit by bit.
             Self::ExternalJwt => Duration::from_secs(600),

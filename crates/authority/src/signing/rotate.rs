@@ -73,6 +73,8 @@ impl Rotation {
             Purpose::AuthorityCa => self.distrust_old_ca,
             // What it sealed would never open again.
             Purpose::Sealing => false,
+            // A part is told what the two newest made; the next rotation ends the older one.
+            Purpose::LocationSecret => false,
         }
     }
 
@@ -187,11 +189,11 @@ pub(super) mod tests {
         let rotated = rotate(engine, "test", &all).await.unwrap();
         assert!(rotated.iter().all(|it| it.older == 1));
         let leads = rotated.iter().map(|it| it.signs_at > engine.shared().clock.now()).collect::<Vec<_>>();
-        assert_eq!(leads, [true, false, true, true]);
+        assert_eq!(leads, [true, false, true, true, false]);
         assert!(signing.check(&token).is_ok());
         let ending = Rotation { end_old_tokens: true, distrust_old_ca: true, ..all };
         let rotated = rotate(engine, "test", &ending).await.unwrap();
-        assert_eq!(rotated.iter().map(|it| it.older).collect::<Vec<_>>(), [0, 2, 0, 0]);
+        assert_eq!(rotated.iter().map(|it| it.older).collect::<Vec<_>>(), [0, 2, 0, 0, 2]);
         assert!(signing.check(&token).is_err());
         assert!(!signing.ca_bundle(now).contains(&ca));
         assert_eq!(signing.sealer().open("x", &sealed).unwrap().as_slice(), b"secret");

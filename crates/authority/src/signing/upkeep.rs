@@ -47,6 +47,8 @@ fn due(held: &[Held], purpose: Purpose, options: &SigningOptions, now: Timestamp
         Purpose::AuthorityCa => ca_life().checked_sub(CA_RENEWED),
         // A successor would not make what is sealed any safer: the old one still opens it.
         Purpose::Sealing => None,
+        // A new one makes every machine start its web service anew: for people to decide.
+        Purpose::LocationSecret => None,
     };
     let newest = held.last();
     newest.zip(age).is_some_and(|((_, created_at), age)| after(*created_at, age) <= now)
@@ -59,7 +61,7 @@ fn run_out(held: &[Held], purpose: Purpose, now: Timestamp) -> Vec<SigningKeyId>
             rest.iter().any(|(_, created_at)| after(after(*created_at, purpose.lead()), RUN_OUT) <= now)
         }
         Purpose::AuthorityCa => !rest.is_empty() && after(at.1, ca_life()) <= now,
-        Purpose::TokenMac | Purpose::Sealing => false,
+        Purpose::TokenMac | Purpose::Sealing | Purpose::LocationSecret => false,
     };
     let mut rest = held;
     let mut gone = Vec::new();
@@ -140,18 +142,18 @@ mod tests {
         let sealed = shared.signing.sealer().seal("x", b"secret").unwrap();
         let first = shared.signing.jwks();
         keep_up(engine).await.unwrap();
-        assert_eq!(counts(), [1, 1, 1, 1]);
+        assert_eq!(counts(), [1, 1, 1, 1, 1]);
 
         shared.clock.at_least(after(start, Duration::from_secs(91 * 86_400)));
         keep_up(engine).await.unwrap();
         keep_up(engine).await.unwrap();
-        assert_eq!(counts(), [2, 1, 2, 1]);
+        assert_eq!(counts(), [2, 1, 2, 1, 1]);
         assert_eq!(shared.signing.check(&token).unwrap().0, caller);
         assert_eq!(shared.signing.jwks()["keys"][0], first["keys"][0]);
 
         shared.clock.at_least(after(start, Duration::from_secs(92 * 86_400)));
         keep_up(engine).await.unwrap();
-        assert_eq!(counts(), [2, 1, 1, 1]);
+        assert_eq!(counts(), [2, 1, 1, 1, 1]);
         assert_ne!(shared.signing.jwks()["keys"][0], first["keys"][0]);
         assert_eq!(shared.signing.check(&token).unwrap().0, caller);
 

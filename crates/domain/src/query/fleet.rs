@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::parts::part_for;
 use crate::authorize::{authorize, counts, holds, visible};
 use crate::id::{LocationId, MachineId, OrganizationId, PartId};
 use crate::policy::Permission;
@@ -213,12 +214,7 @@ pub fn get_part<'a, V: View + ?Sized>(
     principal: &Principal<'_>,
     id: PartId,
 ) -> Result<&'a Part, Refusal> {
-    let part = view.part(id).ok_or(Refusal::NotFound(Kind::Part))?;
-    match authorize(view, principal, Permission::ReadRobot, Resource::Machine(part.machine)) {
-        Ok(_permit) => Ok(part),
-        Err(Refusal::NotFound(_)) => Err(Refusal::NotFound(Kind::Part)),
-        Err(refusal) => Err(refusal),
-    }
+    part_for(view, principal, Permission::ReadRobot, id)
 }
 
 /// The parts of a machine.

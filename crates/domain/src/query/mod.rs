@@ -1,12 +1,14 @@
 //! The reads: look, authorize, answer. What a caller may not see is not in the answer.
 
 mod access;
+mod calls;
 mod fleet;
 mod keys;
 mod modules;
 mod parts;
 
 pub use access::{RoleHeld, check_permissions, list_roles};
+pub use calls::speak_for;
 pub use fleet::{
     get_location, get_machine, get_organization, get_part, list_locations, list_machines, list_organizations,
     list_parts, machines_in_organization, may_see_inside, organizations_of,

@@ -5,6 +5,8 @@
 
 pub mod audit;
 pub mod claviger;
+pub mod config;
+pub mod duration;
 pub mod modules;
 pub mod part;
 mod status;

@@ -79,7 +79,9 @@ pub fn from_json(text: &str) -> Result<Struct, serde_json::Error> {
     Ok(structure(fields))
 }
 
-fn structure(fields: serde_json::Map<String, serde_json::Value>) -> Struct {
+/// The structure that the fields of a JSON object make, as [`from_json`] does.
+#[must_use]
+pub fn structure(fields: serde_json::Map<String, serde_json::Value>) -> Struct {
     Struct { fields: fields.into_iter().map(|(name, it)| (name, value(it))).collect() }
 }
 

@@ -1,7 +1,6 @@
 //! `claviger.v1.IdentityService`: who am I, and tell me when that changes.
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use domain::{Principal, Refusal, State, Timestamp, query};
 use futures::Stream;
@@ -15,6 +14,7 @@ use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::feed::{Writer, feed};
 use crate::rpc::App;
+use crate::streams::sleep_until;
 
 #[tonic::async_trait]
 impl IdentityService for App {
@@ -101,17 +101,5 @@ async fn watch_until_ended(engine: &Engine, call: &Call, writer: &Writer<pb::Ide
             () = writer.left() => return,
             () = sleep_until(shared.clock.now(), expires_at) => {}
         }
-    }
-}
-
-/// Waits for a point in time; for ever if there is none.
-pub(super) async fn sleep_until(now: Timestamp, at: Option<Timestamp>) {
-    match at {
-        // A day at most, so that a clock that was set is noticed.
-        Some(at) => {
-            let micros = u64::try_from(at.as_micros().saturating_sub(now.as_micros())).unwrap_or(0);
-            tokio::time::sleep(Duration::from_micros(micros).min(Duration::from_secs(86_400))).await;
-        }
-        None => std::future::pending().await,
     }
 }

@@ -8,7 +8,9 @@ mod machines;
 mod metadata;
 mod modules;
 mod organizations;
+mod part_logs;
 mod parts;
+mod robot;
 mod roles;
 mod secrets;
 mod shown;
@@ -20,6 +22,9 @@ use wire::viam::app::v1 as pb;
 use wire::viam::app::v1::app_service_server::AppService;
 
 pub(super) use modules::owned;
+
+use super::Told;
+use crate::call::Call;
 
 super::serve! {
     AppService {
@@ -115,6 +120,7 @@ super::serve! {
             = metadata::of_part,
         update_robot_part_metadata(pb::UpdateRobotPartMetadataRequest) -> pb::UpdateRobotPartMetadataResponse
             = metadata::set_of_part,
+        get_robot_part_logs(pb::GetRobotPartLogsRequest) -> pb::GetRobotPartLogsResponse = part_logs::get,
 
         create_module(pb::CreateModuleRequest) -> pb::CreateModuleResponse = modules::create,
         update_module(pb::UpdateModuleRequest) -> pb::UpdateModuleResponse = modules::update,
@@ -127,5 +133,15 @@ super::serve! {
         request: Request<Streaming<pb::UploadModuleFileRequest>>,
     ) -> Result<Response<pb::UploadModuleFileResponse>, Status> {
         upload::upload(self, request).await.map(Response::new)
+    }
+
+    type TailRobotPartLogsStream = Told<pb::TailRobotPartLogsResponse>;
+
+    async fn tail_robot_part_logs(
+        &self,
+        request: Request<pb::TailRobotPartLogsRequest>,
+    ) -> Result<Response<Self::TailRobotPartLogsStream>, Status> {
+        let call = Call::of(request.extensions())?;
+        Ok(Response::new(part_logs::tail(self, &call, request.into_inner()).await?))
     }
 }

@@ -13,7 +13,7 @@ use crate::call::Call;
 use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::feed::{Writer, feed};
-use crate::rpc::claviger::identity::sleep_until;
+use crate::streams::sleep_until;
 
 /// A stream of entries that is about to start.
 pub(super) struct Run {
