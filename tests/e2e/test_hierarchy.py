@@ -11,7 +11,6 @@ from grpclib.exceptions import GRPCError
 from viam.app.app_client import AppClient
 from viam.proto.app import ListRobotsForOrgRequest
 
-from claviger import ApiKey
 from fleet import (
     ABSENT_LOCATION,
     ABSENT_UUID,
@@ -21,7 +20,6 @@ from fleet import (
     Site,
     TwoOrganizations,
     grant,
-    held,
     new_key,
     new_site,
 )
@@ -397,111 +395,3 @@ async def test_nothing_moves_to_another_organization(two: TwoOrganizations) -> N
             await owner.update_location(site.location_id, parent_location_id=abroad.location_id)
         with refused(Status.NOT_FOUND, "location not found"):
             await owner.create_location(two.home.organization_id, "exclave", abroad.location_id)
-
-
-# === The four uses of the page's table, as far as what they call is served ===
-
-
-async def test_use_case_sdk_connection_to_one_machine(home: Quickstart, tree: Tree) -> None:
-    """Machine, operator."""
-    hall = tree.hall
-    async with sdk(home.server, home.owner) as owner:
-        key = await new_key(owner, home.organization_id, hall.grant("operator", "robot"), name="arm-control")
-    async with sdk(home.server, key) as client:
-        # What the SDK and the CLI look up on the way to the machine.
-        (part,) = await client.get_robot_parts(hall.machine_id)
-        assert (await client.get_robot_part(part.id)).main_part
-        assert (await client.get_robot(hall.machine_id)).location == hall.location_id
-        assert (await client.get_location(hall.location_id)).name == "hall"
-        asked = ["control_robot", "read_robot_logs", "write_robot"]
-        assert await held(client, "robot", hall.machine_id, asked) == ["control_robot"]
-        # Nothing beyond it.
-        assert [it.id for it in await client.list_locations(home.organization_id)] == [hall.location_id]
-        assert [it.id for it in await client.list_robots(hall.location_id)] == [hall.machine_id]
-        on_machine = f"machine {hall.machine_id}"
-        with refused(Status.PERMISSION_DENIED, "write_robot", on_machine):
-            await client.update_robot(hall.machine_id, "mine", hall.location_id)
-        with refused(Status.PERMISSION_DENIED, "delete_machine", on_machine):
-            await client.delete_robot(hall.machine_id)
-        with refused(Status.PERMISSION_DENIED, "manage_keys", on_machine):
-            await client.get_robot_api_keys(hall.machine_id)
-        with refused(Status.PERMISSION_DENIED, "manage_keys"):
-            await client.list_keys(home.organization_id)
-        with refused(Status.PERMISSION_DENIED, "manage_keys", on_machine):
-            await client.create_key(home.organization_id, [hall.grant("operator", "robot")], "twin")
-
-
-async def test_use_case_deployment_script_for_one_site(home: Quickstart) -> None:
-    """Location, owner."""
-    async with sdk(home.server, home.owner) as owner:
-        tree = await Tree.grow(owner, home.organization_id)
-        key = await new_key(owner, home.organization_id, tree.hall.grant("owner", "location"), name="deploy-hall")
-    async with sdk(home.server, key) as client:
-        (organization,) = await client.list_organizations()
-        assert tree.hall.location_id in [it.id for it in await client.list_locations(organization.id)]
-        for location in (tree.hall.location_id, tree.cell.location_id):
-            id = await client.new_robot("rover", location)
-            (part,) = await client.get_robot_parts(id)
-            assert part.name == "rover-main"
-            made = ApiKey.from_sdk(await client.create_key(organization.id, [grant("owner", "robot", id)], "rover"))
-            assert [it.api_key.id for it in await client.get_robot_api_keys(id)] == [made.id]
-            await client.update_robot(id, "rover 2", location)
-            await client.delete_robot(id)
-        with refused(Status.PERMISSION_DENIED, "create_machine", f"location {tree.plant.location_id}"):
-            await client.new_robot("rover", tree.plant.location_id)
-        with refused(Status.NOT_FOUND, "location not found"):
-            await client.new_robot("rover", tree.store.location_id)
-        with refused(Status.NOT_FOUND, "location not found"):
-            await client.create_key(organization.id, [tree.store.grant("owner", "location")], "reach")
-        with refused(Status.PERMISSION_DENIED, "write_organization"):
-            await client.update_organization(organization.id, name="ours")
-
-
-async def test_use_case_pipeline_with_an_organization_key(own: Quickstart) -> None:
-    """Organization, owner. Its module uploads are not served yet; its log-in and its life are."""
-    async with sdk(own.server, own.owner) as owner:
-        access = grant("owner", "organization", own.organization_id)
-        key = await new_key(owner, own.organization_id, access, name="production-deploy-ci")
-        await owner.update_organization(own.organization_id, public_namespace="acme")
-    await asyncio.to_thread(own.server.stop)
-    own.server.serve()
-    async with sdk(own.server, key) as client:
-        # How the upload action finds the organization of a module's namespace.
-        assert [(it.id, it.public_namespace) for it in await client.list_organizations()] == [
-            (own.organization_id, "acme")
-        ]
-        asked = ["write_private_registry_item", "write_packages"]
-        assert await held(client, "organization", own.organization_id, asked) == asked
-    async with sdk(own.server, own.owner) as owner:
-        rotated = ApiKey.from_sdk(await owner.rotate_key(key.id))
-    with unauthenticated():
-        async with sdk(own.server, key):
-            pytest.fail("the next run logged in with the old value")
-    async with sdk(own.server, rotated) as client:
-        assert await client.list_organizations() != []
-
-
-async def test_use_case_dashboard_for_a_location(home: Quickstart, tree: Tree) -> None:
-    """Location, operator."""
-    async with sdk(home.server, home.owner) as owner:
-        key = await new_key(owner, home.organization_id, tree.hall.grant("operator", "location"), name="hall-wall")
-        async with sdk(home.server, key) as client:
-            locations = [it.id for it in await client.list_locations(home.organization_id)]
-            assert locations == [tree.hall.location_id, tree.cell.location_id]
-            machines = [it.id for it in await client.list_robots_for_locations(locations)]
-            assert sorted(machines) == sorted([tree.hall.machine_id, tree.cell.machine_id])
-            for machine in machines:
-                (part,) = await client.get_robot_parts(machine)
-                assert part.secret == ""
-                # There is no role that only looks: whoever watches a machine may move it.
-                assert await held(client, "robot", machine, ["control_robot"]) == ["control_robot"]
-            with refused(Status.PERMISSION_DENIED, "create_machine"):
-                await client.new_robot("rover", tree.hall.location_id)
-            with refused(Status.PERMISSION_DENIED, "write_location"):
-                await client.update_location(tree.hall.location_id, "my wall")
-            with refused(Status.PERMISSION_DENIED, "manage_keys"):
-                await client.list_keys(home.organization_id)
-            # Deleting the key turns the next poll into the answer that no client retries.
-            await owner.delete_key(key.id)
-            with unauthenticated():
-                await client.list_robots(tree.hall.location_id)

@@ -162,7 +162,8 @@ REQUESTS: dict[str, Callable[[Target], dict[str, Any]]] = {
     },
     f"{APP}/UpdateOrganizationNamespace": lambda t: {
         "organization_id": t.organization,
-        "new_public_namespace": "acme",
+        # A namespace is given once; this is the one that this organization gets in other tests too.
+        "new_public_namespace": "orchard",
     },
     f"{APP}/CreateModule": lambda t: {"organization_id": t.organization, "name": "another-module"},
     f"{APP}/UpdateModule": lambda t: {"module_id": t.module, "visibility": "VISIBILITY_PRIVATE", "description": "x"},
