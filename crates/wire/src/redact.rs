@@ -198,6 +198,7 @@ mod tests {
         "claviger.v1.ListKeysRequest.page_token",
         "claviger.v1.ListKeysResponse.next_page_token",
         "claviger.v1.Manager.key_id",
+        "viam.app.packages.v1.PackageInfo.metadata",
         "viam.app.v1.AuthenticatorInfo.value",
         "viam.app.v1.DeleteLocationSecretRequest.secret_id",
         "viam.app.v1.DeleteRobotPartSecretRequest.secret_id",

@@ -53,11 +53,11 @@ fn namespace(fleet: &mut Fleet, text: &str) -> Result<(), Refusal> {
     fleet.run(fleet.owner, update).map(drop)
 }
 
-/// What an entry did to documents: the ids put, the ids deleted.
+/// What an entry did to the documents of modules: the ids put, the ids deleted.
 fn documents(fleet: &Fleet) -> (Vec<String>, Vec<String>) {
     let changes = fleet.journal.last().unwrap().documents();
-    assert!(changes.iter().all(|change| change.kind == DocumentKind::Module));
-    let (put, gone): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.content.is_some());
+    let changes = changes.iter().filter(|change| change.kind == DocumentKind::Module);
+    let (put, gone): (Vec<_>, Vec<_>) = changes.partition(|change| change.content.is_some());
     let ids = |changes: Vec<&domain::DocumentChange>| changes.iter().map(|it| it.id.clone()).collect();
     (ids(put), ids(gone))
 }
