@@ -234,7 +234,7 @@ def test_only_its_owner_may_read_the_data(victim: Victim, tmp_path: Path) -> Non
     expected = {"claviger.db", "claviger.db-wal", "claviger.db-shm", "claviger.db.lock", "claviger.sock"}
     assert expected | {"master.key", "master.mark"} <= running.keys()
     assert {name: oct(mode) for name, mode in running.items() if mode not in (0o600, 0o700)} == {}
-    assert {name for name, mode in running.items() if mode == 0o700} == {"tls"}
+    assert {name for name, mode in running.items() if mode == 0o700} == {"files", "files/modules", "tls"}
     victim.stop()
     assert not (victim.data / "claviger.sock").exists()
 
